@@ -1,0 +1,33 @@
+# make run: try it.   make test: everything this machine can run.   make lint: every check.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: run test lint lag
+
+run: $(STAMP)
+	@$(BIN)/notify-server demo
+
+test: $(STAMP)
+	$(BIN)/python -m tests.node
+	$(BIN)/pytest
+ifdef CI
+	$(BIN)/pytest --postgres=15 -m database
+	$(BIN)/pytest --postgres=pgbouncer -m database
+endif
+
+lint: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
+	@touch $(STAMP)
+
+# 1,000 foreign comments a second for ten minutes, beside a transaction left open
+lag: $(STAMP)
+	$(BIN)/python -m benchmarks.lag

@@ -1,0 +1,213 @@
+"""The composition root: it alone picks implementations and ties them together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from socketio import AsyncServer
+
+from notify_server import embedded
+from notify_server.auth import make_verifier
+from notify_server.comments import CommentWriter
+from notify_server.db import Database
+from notify_server.drain import Drain, Reconciler
+from notify_server.errors import ConfigError, NotifyError, Unavailable
+from notify_server.gate import Gate
+from notify_server.http import comments, health, posts
+from notify_server.http.body import MAX_BODY_BYTES
+from notify_server.http.cors import add_cors_headers, preflight_middleware
+from notify_server.http.errors import errors_middleware
+from notify_server.http.keys import BODY_FIELD, GATE, READINESS, Readiness, Services
+from notify_server.http.routes import Handler, add_route
+from notify_server.ids import IdColumns
+from notify_server.inbox import Inbox
+from notify_server.migrate import migrate
+from notify_server.posts import Posts, load_id_columns
+from notify_server.realtime import Realtime
+from notify_server.settings import Settings, vanishing_disk
+
+log = logging.getLogger(__name__)
+
+_BOOT_RETRY_S = 1.0
+_CUTS_PER_S = 200
+# What PostgreSQL says to a wrong DATABASE_URL; libpq gives no code while connecting.
+_PERMANENT = re.compile(
+    r'password authentication failed|no password supplied|(role|database) ".*" does not exist|no pg_hba'
+)
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """`booted` is set when the server can serve, or `failure` says why it never will."""
+
+    booted: asyncio.Event = field(default_factory=asyncio.Event)
+    failure: NotifyError | None = None
+
+
+LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
+REALTIME = web.AppKey("realtime", Realtime)
+
+
+def make_database(settings: Settings) -> Database:
+    return Database(
+        size=settings.db_pool_size, timeout_s=settings.db_timeout_s, wait_s=settings.db_wait_s,
+        connect_timeout_s=settings.db_connect_timeout_s,
+    )  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def opened(db: Database, settings: Settings) -> AsyncIterator[None]:
+    """Opens the database that the settings name, the embedded one where they name none. Raises ConfigError."""
+    async with contextlib.AsyncExitStack() as stack:
+        named = settings.database
+        if named is None:
+            if platform := vanishing_disk():
+                raise ConfigError(f"DATABASE_URL takes a PostgreSQL: {platform} says that this disk does not last")
+            postgres = embedded.running(settings.embedded_dir)
+            dsn = await asyncio.to_thread(postgres.__enter__)
+            stack.push_async_callback(asyncio.to_thread, postgres.__exit__, None, None, None)
+        else:
+            dsn, notes = named
+            for note in notes:
+                log.warning("database_url_adjusted", extra={"change": note})
+        db.open(dsn)
+        stack.push_async_callback(db.close)
+        yield
+
+
+def create_app(
+    settings: Settings,
+    extend: Callable[[AsyncServer], None] | None = None,
+    fill: Callable[[Database], Awaitable[object]] | None = None,
+) -> web.Application:
+    """The server as an aiohttp application. `extend` is handed the Socket.IO server before the start, for an app's own
+    events; `fill` the migrated database, before it serves. It answers 503 until then. Raises ConfigError."""
+    gate = Gate(settings, make_verifier(settings))
+    db = make_database(settings)
+    realtime = Realtime(gate, Inbox(db))
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES,
+        middlewares=[errors_middleware, _gate_middleware(settings, db, realtime), preflight_middleware],
+    )
+    app[GATE] = gate
+    app[READINESS] = Readiness()
+    app[BODY_FIELD] = settings.body_field
+    app[LIFECYCLE] = Lifecycle()
+    app[REALTIME] = realtime
+    app[health.DATABASE] = db
+    app.on_response_prepare.append(add_cors_headers)
+
+    realtime.attach(app, settings.socket_path)
+    if extend is not None:
+        extend(realtime.server)
+    add_route(app, "GET", "/livez", health.livez)
+    add_route(app, "GET", "/readyz", health.readyz)
+    for prefix in ("", settings.api_prefix) if settings.api_prefix else ("",):
+        add_route(app, "GET", f"{prefix}/posts", posts.list_all)
+        add_route(app, "POST", f"{prefix}/posts", posts.create)
+        add_route(app, "GET", f"{prefix}/posts/{{postId}}", posts.get)
+        add_route(app, "GET", f"{prefix}/posts/{{postId}}/comments", comments.list_of_post)
+        add_route(app, "POST", f"{prefix}/posts/{{postId}}/comments", comments.create)
+        add_route(app, "DELETE", f"{prefix}/comments/{{commentId}}", comments.delete)
+        add_route(app, "GET", f"{prefix}/me", posts.me)
+
+    async def run(app: web.Application) -> AsyncIterator[None]:
+        async with opened(db, settings), _background(_live(app, db, realtime, fill)):
+            yield
+
+    async def stop_sockets(app: web.Application) -> None:
+        app[READINESS].draining = True
+        await realtime.stop(_spread_s(settings, realtime))
+
+    app.cleanup_ctx.append(run)
+    app.on_shutdown.append(stop_sockets)
+    return app
+
+
+def _spread_s(settings: Settings, realtime: Realtime) -> float:
+    """Long enough that clients do not come back as a herd, at most what leaves time for the rest."""
+    return min(settings.drain_s * 0.6, len(realtime.server.eio.sockets) / _CUTS_PER_S)
+
+
+def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> Any:
+    """In front of everything. For Socket.IO also: an origin that is not allowed gets nothing, and while the server
+    cannot serve, a new session gets 503, upon which clients come back, backing off."""
+
+    @web.middleware
+    async def gate_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        gate = request.app[GATE]
+        gate.check_way(request)
+        if request.path.startswith(settings.socket_path) and request.path.rstrip("/") == settings.socket_path:
+            gate.check_origin(request)
+            if "sid" not in request.query and not (realtime.accepting and db.available):
+                raise Unavailable("the server is starting or stopping, or its database is away", code="not_ready")
+        return await handler(request)
+
+    return gate_middleware
+
+
+@contextlib.asynccontextmanager
+async def _background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+    finally:
+        while pending := [task for task in tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=1)
+        for task in tasks:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("background_task_failed", extra={"error": repr(error)})
+
+
+async def _live(
+    app: web.Application, db: Database, realtime: Realtime, fill: Callable[[Database], Awaitable[object]] | None
+) -> None:
+    """From an empty process to one that serves, and what runs behind it; until cancelled."""
+    lifecycle = app[LIFECYCLE]
+    try:
+        ids = await _prepare_database(db)
+        if fill is not None:
+            await fill(db)
+    except NotifyError as error:
+        lifecycle.failure = error
+        lifecycle.booted.set()
+        return
+    writer = CommentWriter(db, ids, realtime.feeds.delivered)
+    app[READINESS].services = Services(Posts(db, ids), writer)
+    realtime.accepting = True
+    lifecycle.booted.set()
+    log.info("ready")
+    try:
+        async with _background(
+            Drain(db, realtime.feeds.delivered).run(),
+            Reconciler(db, realtime.feeds.delivered).run(),
+            realtime.feeds.watch(),
+            realtime.watch(),
+        ):
+            await asyncio.Event().wait()
+    finally:
+        await writer.close()
+
+
+async def _prepare_database(db: Database) -> IdColumns:
+    """Migrates, waiting for a database that is not there yet. Raises what waiting does not mend."""
+    while True:
+        try:
+            await migrate(db)
+            return await load_id_columns(db)
+        except NotifyError as error:
+            if not error.retryable:
+                raise
+            if _PERMANENT.search(error.message):
+                raise ConfigError(f"DATABASE_URL does not open: {error.message}") from error
+            log.warning("database_awaited", extra={"code": error.code, "reason": error.message})
+            await asyncio.sleep(_BOOT_RETRY_S)

@@ -1,0 +1,241 @@
+"""The batching writer: comments of many requests in one round trip and one commit.
+
+Requests that arrive while batches are in flight are gathered; one alone is a batch of one and waits for nobody.
+Strangers in a batch do not hurt each other:
+
+    the batch …                          then
+    commits                              each row has its own outcome, matched by its number
+    finds a post's row held              that row goes to the slow lane, the others are written
+    runs into a conflict                 again, a few times; then in halves, and at last alone in the slow lane
+    is refused by a constraint           in halves, until the one at fault stands alone: 422
+    loses the answer to its COMMIT       looked up by the batch's id before anybody is answered
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import logging
+import random
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from notify_server.db import Database
+from notify_server.errors import (
+    DatabaseConflict,
+    DatabaseLost,
+    DatabaseRefused,
+    Invalid,
+    NotFound,
+    NotifyError,
+    OutcomeUnknown,
+    Overloaded,
+    Unavailable,
+)
+from notify_server.ids import IdColumns
+from notify_server.inbox import Notification, from_json
+from notify_server.posts import unknown_user
+from notify_server.sql import queries
+
+log = logging.getLogger(__name__)
+
+_sql = queries("comments")
+
+_LANES = 4
+_SLOW_LANES = 2
+_MAX_BATCH_ROWS = 200
+_MAX_BATCH_CHARS = 500_000
+_ATTEMPTS = 3
+_LOOK_UP_S = 5
+
+
+@dataclass(slots=True)
+class _Pending:
+    post_id: str
+    author_id: str
+    body: str
+    answer: asyncio.Future[dict[str, Any]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+    def succeed(self, comment: dict[str, Any]) -> None:
+        if not self.answer.done():
+            self.answer.set_result(comment)
+
+    def fail(self, error: NotifyError) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+def refused() -> Invalid:
+    return Invalid("the database does not accept this comment", code="refused")
+
+
+class CommentWriter:
+    """`delivered` is called with what each commit put into inboxes, in the order of commits on one lane.
+
+    At most `max_waiting` comments wait; past that, and past `slow_waiting` behind a held row, Overloaded is raised.
+    """
+
+    def __init__(
+        self, db: Database, ids: IdColumns, delivered: Callable[[list[Notification]], None], *,
+        max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 100,
+    ) -> None:  # fmt: skip
+        self._db = db
+        self._ids = ids
+        self._delivered = delivered
+        self._max_waiting, self._max_waiting_chars, self._slow_waiting = max_waiting, max_waiting_chars, slow_waiting
+        self._waiting: collections.deque[_Pending] = collections.deque()
+        self._waiting_chars = 0
+        self._slow: collections.deque[_Pending] = collections.deque()
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._slow_lanes: set[asyncio.Task[None]] = set()
+        self.commits = 0
+
+    async def write(self, user_id: str, post_id: str, body: str) -> dict[str, Any]:
+        """The comment's JSON. Raises NotFound, Forbidden (`unknown_user`), Invalid (`refused`), Overloaded,
+        Unavailable; after OutcomeUnknown it may have been written."""
+        parsed_post, parsed_author = self._ids.posts.parse(post_id), self._ids.people.parse(user_id)
+        if parsed_author is None:
+            raise unknown_user()
+        if parsed_post is None:
+            raise NotFound("there is no such post")
+        if len(self._waiting) >= self._max_waiting or self._waiting_chars >= self._max_waiting_chars:
+            raise Overloaded("too many comments are waiting to be written")
+        pending = _Pending(parsed_post, parsed_author, body)
+        self._waiting.append(pending)
+        self._waiting_chars += len(body)
+        if len(self._lanes) < _LANES:
+            self._start(self._lanes, self._run_lane())
+        return await pending.answer
+
+    async def close(self) -> None:
+        """Waits for what is in flight; the caller lets nothing new in."""
+        while self._lanes or self._slow_lanes:
+            await asyncio.wait([*self._lanes, *self._slow_lanes])
+
+    @staticmethod
+    def _start(lanes: set[asyncio.Task[None]], lane: Any) -> None:
+        task = asyncio.create_task(lane)
+        lanes.add(task)
+        task.add_done_callback(lanes.discard)
+
+    async def _run_lane(self) -> None:
+        while self._waiting:
+            await self._write_safely(self._take(), patient=False)
+
+    async def _run_slow_lane(self) -> None:
+        while self._slow:
+            await self._write_safely([self._slow.popleft()], patient=True)
+
+    def _take(self) -> list[_Pending]:
+        batch: list[_Pending] = []
+        chars = 0
+        while self._waiting and len(batch) < _MAX_BATCH_ROWS and chars < _MAX_BATCH_CHARS:
+            batch.append(self._waiting.popleft())
+            chars += len(batch[-1].body)
+        self._waiting_chars -= chars
+        return batch
+
+    async def _write_safely(self, batch: list[_Pending], *, patient: bool) -> None:
+        """A lane never dies: whatever goes wrong is the answer of this batch alone."""
+        try:
+            await self._write(batch, patient=patient)
+        except NotifyError as error:
+            _fail(batch, error)
+        except Exception:
+            log.exception("comment_batch_failed")
+            _fail(batch, NotifyError("something went wrong here"))
+
+    async def _write(self, batch: list[_Pending], *, patient: bool) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self._write_once(batch, patient=patient)
+                return
+            except DatabaseConflict as conflict:
+                error: NotifyError = conflict
+                if conflict.sqlstate == "55P03":
+                    break  # somebody holds a lock for longer: find whose row it is
+                await asyncio.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311
+            except DatabaseRefused as refusal:
+                error = refusal
+                break
+        if len(batch) > 1:
+            half = len(batch) // 2
+            await self._write_safely(batch[:half], patient=patient)
+            await self._write_safely(batch[half:], patient=patient)
+        elif isinstance(error, DatabaseRefused):
+            log.info("comment_refused", extra={"sqlstate": error.sqlstate})
+            _fail(batch, refused())
+        elif patient:
+            _fail(batch, Unavailable("the post is locked by another transaction"))
+        else:
+            self._defer(batch[0])
+
+    async def _write_once(self, batch: list[_Pending], *, patient: bool) -> None:
+        batch_id = str(uuid.uuid4())
+        rows = [
+            {"n": n, "post_id": pending.post_id, "author_id": pending.author_id, "body": pending.body}
+            for n, pending in enumerate(batch)
+        ]
+        try:
+            answer = orjson.loads(
+                await self._db.value(
+                    _sql.post_comments, batch=orjson.dumps(rows).decode(), batch_id=batch_id, patient=patient
+                )
+            )
+        except DatabaseLost as lost:
+            await self._look_up(batch, batch_id, lost)
+            return
+        self.commits += 1
+        self._delivered(from_json(answer["notifications"]))
+        for outcome in answer["outcomes"]:
+            self._answer(batch[outcome["n"]], outcome["status"], outcome["comment"])
+
+    def _answer(self, pending: _Pending, status: str, comment: dict[str, Any]) -> None:
+        match status:
+            case "created":
+                pending.succeed(comment)
+            case "no_post":
+                pending.fail(NotFound("there is no such post"))
+            case "unknown_user":
+                pending.fail(unknown_user())
+            case "refused":
+                pending.fail(refused())
+            case "blocked":
+                self._defer(pending)
+
+    def _defer(self, pending: _Pending) -> None:
+        if len(self._slow) >= self._slow_waiting:
+            pending.fail(Overloaded("the post is locked, and too many wait for it"))
+            return
+        self._slow.append(pending)
+        if len(self._slow_lanes) < _SLOW_LANES:
+            self._start(self._slow_lanes, self._run_slow_lane())
+
+    async def _look_up(self, batch: list[_Pending], batch_id: str, lost: DatabaseLost) -> None:
+        """Nobody is told "no" for what was written, nor "yes" for what was not. The feed finds the notifications by
+        itself."""
+        deadline = asyncio.get_running_loop().time() + _LOOK_UP_S
+        while True:
+            try:
+                found = orjson.loads(await self._db.value(_sql.learn_batch, batch_id=batch_id))
+                break
+            except NotifyError as error:
+                if not error.retryable or asyncio.get_running_loop().time() > deadline:
+                    log.warning("comment_outcome_unknown", extra={"rows": len(batch)})
+                    raise OutcomeUnknown(
+                        "the database went away, and whether the comment was written is not known"
+                    ) from error
+                await asyncio.sleep(0.1)
+        log.info("comment_outcome_learnt", extra={"rows": len(batch), "committed": found["committed"]})
+        for outcome in found["outcomes"]:
+            batch[outcome["n"]].succeed(outcome["comment"])
+        _fail(batch, lost)  # those that have no answer yet were not written
+
+
+def _fail(batch: Iterable[_Pending], error: NotifyError) -> None:
+    for pending in batch:
+        pending.fail(error)

@@ -1,0 +1,138 @@
+"""Outbox → inbox, and the scan for what never reached the outbox. Any server may do it; one at a time does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from notify_server.db import Database
+from notify_server.errors import NotifyError
+from notify_server.inbox import Notification, from_json
+from notify_server.sql import Query, queries
+
+log = logging.getLogger(__name__)
+
+_sql = queries("drain")
+_comments_sql = queries("comments")
+
+_CHUNK_ROWS = 500
+_POLL_S = 0.1
+_STANDBY_S = 1.0
+_AWAY_S = 0.5
+_ROTATE_S = 1.0
+_ROTATE_BYTES = 1_000_000
+_SCAN_CHUNK_ROWS = 5000
+_SCAN_NEWEST_ROWS = 10_000
+_FULL_SCAN_S = 3600
+_STEP_TIMEOUT_S = 30
+
+Delivered = Callable[[list[Notification]], None]
+
+
+async def _ask(db: Database, query: Query, **values: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = orjson.loads(await db.value(query, _STEP_TIMEOUT_S, **values))
+    return answer
+
+
+class Drain:
+    """Polls the outbox. `delivered` is called with what each step put into inboxes."""
+
+    def __init__(self, db: Database, delivered: Delivered) -> None:
+        self._db = db
+        self._delivered = delivered
+        self._rotated_at = 0.0
+        self._away = False
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                pause_s = await self._step()
+                await self._rotate()
+                self._away = False
+            except NotifyError as error:
+                if not self._away:
+                    log.warning("drain_interrupted", extra={"code": error.code, "reason": error.message})
+                self._away, pause_s = True, _AWAY_S
+            except Exception:
+                log.exception("drain_failed")
+                pause_s = _STANDBY_S
+            await asyncio.sleep(pause_s)
+
+    async def _step(self) -> float:
+        """One chunk; gives the seconds to wait before the next."""
+        answer = await _ask(self._db, _sql.drain, max_rows=_CHUNK_ROWS)
+        if answer["busy"]:
+            return _STANDBY_S
+        self._delivered(from_json(answer["notifications"]))
+        if answer["poisoned"]:
+            log.error("outbox_rows_set_aside", extra={"rows": answer["poisoned"], "table": "notify.poison"})
+        return 0 if answer["more"] else _POLL_S
+
+    async def _rotate(self) -> None:
+        now = time.monotonic()
+        if now - self._rotated_at >= _ROTATE_S:
+            self._rotated_at = now
+            await self._db.value(_sql.rotate, max_bytes=_ROTATE_BYTES)
+
+
+class Reconciler:
+    """Every `every_s` looks at the newest comments; at the start, hourly, and when a trigger's guard swallowed
+    something or our triggers came or went, at all of them."""
+
+    def __init__(self, db: Database, delivered: Delivered, every_s: float = 30) -> None:
+        self._db = db
+        self._delivered = delivered
+        self._every_s = every_s
+        self._seen: dict[str, Any] | None = None
+        self._full_at = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._round()
+            except NotifyError as error:
+                log.info("reconcile_interrupted", extra={"code": error.code, "reason": error.message})
+            except Exception:
+                log.exception("reconcile_failed")
+            await asyncio.sleep(self._every_s)
+
+    async def _round(self) -> None:
+        state = await _ask(self._db, _sql.watch)
+        if state != self._seen or time.monotonic() - self._full_at > _FULL_SCAN_S:
+            if self._seen is not None and state != self._seen:
+                log.warning("triggers_missed_something", extra=state)
+            started = time.monotonic()
+            if await self._scan_all():
+                self._seen, self._full_at = state, started
+        else:
+            await self._settle(_sql.reconcile, after=None, newest=True, max_rows=_SCAN_NEWEST_ROWS)
+        await self._db.fetch(_comments_sql.forget_batches)
+
+    async def _scan_all(self) -> bool:
+        """False where another server drains, which scans as well."""
+        for query, values in ((_sql.reconcile, {"newest": False}), (_sql.reconcile_gone, {})):
+            after: str | None = None
+            while True:
+                answer = await self._settle(query, after=after, max_rows=_SCAN_CHUNK_ROWS, **values)
+                if answer["busy"]:
+                    return False
+                after = answer["last"]
+                if after is None:
+                    break
+                await asyncio.sleep(0.01)  # the drain's turn
+        return True
+
+    async def _settle(self, query: Query, **values: Any) -> dict[str, Any]:
+        answer = await _ask(self._db, query, **values)
+        if not answer["busy"]:
+            self._delivered(from_json(answer["notifications"]))
+            if answer["found"]:
+                log.info("reconciled", extra={"comments": answer["found"]})
+        return answer

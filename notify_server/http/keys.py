@@ -1,0 +1,30 @@
+"""What the handlers find on the application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from notify_server.comments import CommentWriter
+from notify_server.gate import Gate
+from notify_server.posts import Posts
+
+
+@dataclass(slots=True)
+class Readiness:
+    """`services` is None until the database is migrated and read; `draining` once the server is told to stop."""
+
+    services: Services | None = None
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    posts: Posts
+    comments: CommentWriter
+
+
+GATE = web.AppKey("gate", Gate)
+READINESS = web.AppKey("readiness", Readiness)
+BODY_FIELD = web.AppKey("body_field", str)

@@ -1,0 +1,61 @@
+"""Paths, and the one way from a request to a user and the services."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from notify_server.errors import Invalid, Unavailable
+from notify_server.http.keys import GATE, READINESS, Services
+from notify_server.posts import Page
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_DEFAULT_LIMIT = 50
+_MAX_LIMIT = 100
+
+
+def add_route(app: web.Application, method: str, path: str, handler: Handler) -> None:
+    """`/posts/{postId}/comments`, in any case and with a trailing slash or without."""
+    parts = [part for part in path.split("/") if part]
+    pattern = "".join(
+        f"/{part}" if part.startswith("{") else f"/{{_{n}:(?i:{re.escape(part)})}}" for n, part in enumerate(parts)
+    )
+    app.router.add_route(method, pattern + "{_slash:/?}", handler)
+
+
+def services(request: web.Request) -> Services:
+    """Raises Unavailable while the server starts or stops."""
+    found = request.app[READINESS].services
+    if found is None:
+        raise Unavailable("the server is starting", code="not_ready")
+    return found
+
+
+def current_user(request: web.Request) -> str:
+    """Raises Unauthorized, Forbidden."""
+    return request.app[GATE].identify(request).user_id
+
+
+def json_response(value: Any, **options: Any) -> web.Response:
+    return web.Response(body=orjson.dumps(value), content_type="application/json", charset="utf-8", **options)
+
+
+def page_limit(request: web.Request) -> int:
+    text = request.query.get("limit", str(_DEFAULT_LIMIT))
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:6]) <= _MAX_LIMIT or len(text) > 3:
+        raise Invalid(f"limit must be a number from 1 to {_MAX_LIMIT}", field="limit")
+    return int(text)
+
+
+def page_response(request: web.Request, page: Page, cursor_name: str) -> web.Response:
+    """A plain array, as Express apps answer; the next page is in the Link header (RFC 8288)."""
+    headers = {}
+    if page.next_cursor is not None:
+        url = request.rel_url.update_query({cursor_name: page.next_cursor})
+        headers["Link"] = f'<{url}>; rel="next"'
+    return json_response(page.items, headers=headers)

@@ -1,0 +1,53 @@
+"""The inbox as the feeds read it: a user's notifications by seq."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from notify_server.db import Database
+from notify_server.sql import queries
+
+_sql = queries("inbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """`event` is the one argument of the wire's event `notification`: {type, ...payload}."""
+
+    user_id: str
+    seq: int
+    event: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A user's notifications after some seq, in order; `last_seq` is the newest there was in the same snapshot, and
+    `complete` tells whether the stretch reaches it."""
+
+    notifications: list[Notification]
+    last_seq: int
+    complete: bool
+
+
+class Inbox:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def heads(self, user_ids: Sequence[str]) -> dict[str, int]:
+        """The last seq of each user, 0 for one who never got anything."""
+        found: dict[str, int] = dict(await self._db.fetch(_sql.heads, user_ids=list(user_ids)))
+        return {user_id: found.get(user_id, 0) for user_id in user_ids}
+
+    async def after(self, user_id: str, seq: int, max_rows: int) -> Stretch:
+        rows = await self._db.fetch(_sql.after, user_id=user_id, seq=seq, max_rows=max_rows)
+        found = [Notification(user_id, row[0], orjson.loads(row[1])) for row in rows if row[0] is not None]
+        return Stretch(found, rows[0][2] if rows else 0, complete=len(found) < max_rows)
+
+
+def from_json(events: list[dict[str, Any]]) -> list[Notification]:
+    """What notify.events_json_v1 wrote."""
+    return [Notification(event["user"], event["seq"], event["event"]) for event in events]

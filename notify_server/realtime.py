@@ -1,0 +1,116 @@
+"""Socket.IO: the handshake, a user's room, and the events that an app does not have."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+import time
+from typing import Any
+from urllib.parse import parse_qs
+
+from aiohttp import web
+from socketio.exceptions import ConnectionRefusedError as Refused
+
+from notify_server.errors import Forbidden, NotifyError, Unauthorized, Unavailable
+from notify_server.feed import Feeds
+from notify_server.gate import Gate
+from notify_server.inbox import Inbox
+from notify_server.transport import Server
+
+log = logging.getLogger(__name__)
+
+_MAX_TEXT_CHARS = 8192
+
+
+def room(user_id: str) -> str:
+    """Every tab and device of a user."""
+    return f"user:{user_id}"
+
+
+class Realtime:
+    """Also the feeds' way to the screens (`feed.Sockets`)."""
+
+    def __init__(self, gate: Gate, inbox: Inbox) -> None:
+        self.server = Server(connected=self._joined)
+        self.feeds = Feeds(inbox, self)
+        self.accepting = False
+        self._gate = gate
+        self._expiries: list[tuple[float, str]] = []
+        self.server.on("connect", self._connect)
+        self.server.on("disconnect", self._disconnect)
+
+    def attach(self, app: web.Application, path: str) -> None:
+        self.server.attach_to(app, path)
+
+    async def watch(self) -> None:
+        """Until cancelled: cuts the sockets whose credential has ended."""
+        while True:
+            await asyncio.sleep(1)
+            while self._expiries and self._expiries[0][0] <= time.time():
+                _, sid = heapq.heappop(self._expiries)
+                await self.server.cut(sid)
+
+    async def stop(self, seconds: float) -> None:
+        self.accepting = False
+        await self.server.stop(seconds)
+        await self.feeds.stop()
+
+    # --- feed.Sockets -------------------------------------------------------------------------------------------
+
+    def enter_room(self, sid: str, user_id: str) -> None:
+        self.server.enter_now(sid, room(user_id))
+
+    def emit_to_room(self, user_id: str, event: dict[str, Any]) -> None:
+        self.server.emit_now("notification", event, room(user_id))
+
+    def emit_to_socket(self, sid: str, event: dict[str, Any]) -> None:
+        self.server.emit_now("notification", event, sid)
+
+    # --- handlers -----------------------------------------------------------------------------------------------
+
+    async def _connect(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
+        """Refuses what will not pass with CONNECT_ERROR, upon which a client gives up; raises what will pass, upon
+        which the transport is closed and the client tries again."""
+        if not self.accepting:
+            raise Unavailable("the server is starting or stopping", code="not_ready")
+        try:
+            token, claimed_id = _read_auth(auth, environ.get("QUERY_STRING", ""))
+            identity = self._gate.identify_socket(environ["aiohttp.request"], token, claimed_id)
+        except NotifyError as error:
+            if error.retryable:
+                raise
+            log.info("handshake_refused", extra={"code": error.code})
+            raise Refused(error.message, {"code": error.code}) from error
+        await self.feeds.open(identity.user_id, sid)
+        if identity.expires_at is not None:
+            heapq.heappush(self._expiries, (identity.expires_at, sid))
+
+    def _joined(self, sid: str) -> None:
+        self.feeds.joined(sid)
+
+    async def _disconnect(self, sid: str, _reason: str) -> None:
+        self.feeds.close(sid)
+
+
+def _read_auth(auth: Any, query_string: str) -> tuple[str | None, str | None]:
+    """(`auth.token`, the id that `auth.userId` or `?userId=` claims). Raises Unauthorized for other shapes."""
+    fields = {} if auth is None else auth
+    if not isinstance(fields, dict):
+        raise Unauthorized("auth must be an object", code="bad_auth")
+    token = fields.get("token")
+    if token is not None and (not isinstance(token, str) or len(token) > _MAX_TEXT_CHARS):
+        raise Unauthorized("auth.token must be text", code="bad_auth")
+    token = token.removeprefix("Bearer ") if token else None
+    claims = {_id_text(value) for value in (fields.get("userId"), *parse_qs(query_string).get("userId", ()))} - {None}
+    if len(claims) > 1:
+        raise Forbidden("auth.userId and the query's userId differ", code="user_mismatch")
+    return token, claims.pop() if claims else None
+
+
+def _id_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int) or len(str(value)) > _MAX_TEXT_CHARS:
+        raise Unauthorized("auth.userId must be text or a whole number", code="bad_auth")
+    return str(value)

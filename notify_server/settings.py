@@ -1,0 +1,280 @@
+"""Environment and `.env` → one typed object. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from notify_server.errors import ConfigError
+from notify_server.origins import OriginPattern
+
+_PG_VARIABLES = ("pghost", "pgport", "pguser", "pgpassword", "pgdatabase", "pgsslmode", "pgservice")
+_FOREIGN_PARAMETERS = {
+    "schema",
+    "pgbouncer",
+    "connection_limit",
+    "pool_timeout",
+    "uselibpqcompat",
+    "statement_cache_size",
+}
+_LIBPQ_PARAMETERS = {
+    "host", "hostaddr", "port", "dbname", "user", "password", "passfile", "channel_binding", "connect_timeout",
+    "client_encoding", "options", "application_name", "fallback_application_name", "keepalives", "keepalives_idle",
+    "keepalives_interval", "keepalives_count", "tcp_user_timeout", "sslmode", "requiressl", "sslcompression", "sslcert",
+    "sslkey", "sslpassword", "sslrootcert", "sslcrl", "sslcrldir", "sslsni", "requirepeer", "gssencmode", "krbsrvname",
+    "gsslib", "service", "target_session_attrs", "require_auth", "sslcertmode", "sslnegotiation",
+}  # fmt: skip
+_HMAC = ("HS256", "HS384", "HS512")
+_ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_VANISHING_DISK = ("DYNO", "RENDER", "FLY_APP_NAME")
+
+
+def _listed(value: object) -> object:
+    """A comma-separated variable → its parts."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",")]
+    return value
+
+
+def _origin(value: object) -> object:
+    return OriginPattern.parse(value) if isinstance(value, str) else value
+
+
+def _path(value: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
+        raise ValueError("no path")
+    return "/" + value.strip("/")
+
+
+def _not_empty(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().strip():
+        raise ValueError("empty")
+    return value
+
+
+Origins = Annotated[
+    tuple[Annotated[OriginPattern, BeforeValidator(_origin)], ...], BeforeValidator(_listed), Field(min_length=1)
+]
+UrlPath = Annotated[str, AfterValidator(_path)]
+Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+def normalise_database_url(url: str) -> tuple[str, list[str]]:
+    """A URL as other tools write it → (one that libpq takes, what was changed). Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgres", "postgresql"):
+        raise ValueError("the scheme is not postgresql")
+    if "," in parts.netloc:
+        raise ValueError("several hosts are not supported: name the primary, or a proxy that finds it")
+    if (parts.port or 5432) < 1 or (not parts.path.strip("/") and not parts.hostname and not parts.query):
+        raise ValueError("no host and no database")  # parts.port raises ValueError by itself
+    kept, notes = [], []
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name in _FOREIGN_PARAMETERS:
+            notes.append(f"{name} was left out: another tool's, not PostgreSQL's")
+        elif name == "ssl":
+            mode = "require" if value.lower() in ("1", "true", "require", "") else "disable"
+            kept.append(("sslmode", mode))
+            notes.append(f"ssl={value} was taken as sslmode={mode}")
+        elif name == "sslmode" and value == "no-verify":
+            kept.append(("sslmode", "require"))
+            notes.append("sslmode=no-verify was taken as sslmode=require")
+        elif name in _LIBPQ_PARAMETERS:
+            kept.append((name, value))
+        else:
+            raise ValueError(f"the parameter {name!r} is not PostgreSQL's")
+    query = urlencode(kept, quote_via=quote)
+    return f"postgresql://{parts.netloc}{parts.path}" + (f"?{query}" if query else ""), notes
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """`NAME_FILE` → the content of that file, for every secret `NAME` that is not set itself."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        raise AssertionError("__call__ reads all of them at once")  # abstract in the base class
+
+    def __call__(self) -> dict[str, Any]:
+        environ = {**dotenv_values(_env_file(self.config)), **os.environ}
+        found = {}
+        for name in ("database_url", "pgpassword", "jwt_secret", "jwt_public_key"):
+            path = environ.get(f"{name.upper()}_FILE")
+            if path:
+                try:
+                    found[name] = Path(path).read_text("utf-8").rstrip("\r\n")
+                except (OSError, UnicodeDecodeError) as error:
+                    reason = getattr(error, "strerror", None) or "it is not UTF-8"
+                    raise ConfigError(f"{name.upper()}_FILE names a file that cannot be read: {reason}") from error
+        return found
+
+
+def _env_file(config: Mapping[str, Any]) -> str:
+    return config.get("env_file") or os.devnull
+
+
+class Settings(BaseSettings):
+    """Each field's description is what the variable takes: it ends the sentence "PORT takes …"."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True,
+        enable_decoding=False,
+    )  # fmt: skip
+
+    host: str | None = Field(None, min_length=1, description="an address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="a port number, 0 to 65535")
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
+    ] = Field("info", description="debug, info, warning or error")
+    log_format: Literal["text", "json"] | None = Field(None, description="text or json")
+    drain_s: Seconds = Field(8, description="seconds to stop in, above 0")
+
+    database_url: Secret | None = Field(None, description="a URL such as postgresql://user:password@host:5432/name")
+    pghost: str | None = Field(None, description="a host or a socket directory")
+    pgport: int | None = Field(None, ge=1, le=65535, description="a port number")
+    pguser: str | None = Field(None, description="a user of the database")
+    pgpassword: SecretStr | None = Field(None, description="a password")
+    pgdatabase: str | None = Field(None, description="the name of a database")
+    pgsslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = Field(
+        None, description="disable, allow, prefer, require, verify-ca or verify-full"
+    )
+    pgservice: str | None = Field(None, description="the name of a service in pg_service.conf")
+    data_dir: Path | None = Field(None, description="a folder for the embedded PostgreSQL")
+    db_pool_size: int = Field(10, ge=2, le=200, description="a number of connections, 2 to 200")
+    db_timeout_s: Seconds = Field(4, description="seconds that a query may take, above 0")
+    db_wait_s: Seconds = Field(2, description="seconds to wait for a free connection, above 0")
+    db_connect_timeout_s: Seconds = Field(3, description="seconds that connecting may take, above 0")
+
+    client_url: Origins | None = Field(
+        None, description="origins such as https://app.example.com, comma-separated; * is not accepted"
+    )
+    jwt_secret: Secret | None = Field(None, description="the secret that signs your tokens (HS256, HS384, HS512)")
+    jwt_public_key: Secret | None = Field(None, description="the public key of your tokens, in PEM")
+    jwt_algorithm: Literal[_HMAC + _ASYMMETRIC] | None = Field(  # type: ignore[valid-type]
+        None, description="one of " + ", ".join(_HMAC + _ASYMMETRIC)
+    )
+    jwt_audience: str | None = Field(None, min_length=1, description="the audience that a token must name")
+    jwt_issuer: str | None = Field(None, min_length=1, description="the issuer that a token must name")
+    jwt_user_claim: str = Field("sub", min_length=1, description="the claim that holds the user's id")
+    jwt_require_exp: bool = Field(True, description="true or false: whether a token must expire")
+    jwt_cookie: str = Field(
+        "token", pattern=r"^[A-Za-z0-9_.!#$%&'*+^`|~-]+$", description="the name of the cookie that holds the token"
+    )
+    socket_token_grace: float = Field(
+        86400, ge=0, le=31_536_000, allow_inf_nan=False,
+        description="seconds after its expiry for which a token still opens sockets, 0 or more",
+    )  # fmt: skip
+    trust_user_id: bool = Field(False, description="true or false: development only, believes whatever id it is told")
+
+    socket_path: UrlPath = Field("/socket.io", description="a path such as /socket.io/")
+    api_prefix: UrlPath | None = Field(None, description="a path such as /api")
+    body_field: str = Field("body", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="the name of a JSON field")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        return init_settings, env_settings, dotenv_settings, _SecretFiles(settings_cls)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """What no single field can tell. The messages name their variables themselves."""
+        if self.jwt_secret and self.jwt_public_key:
+            raise ConfigError("JWT_SECRET and JWT_PUBLIC_KEY are both set: choose one")
+        if self.jwt_secret and self.jwt_algorithm in _ASYMMETRIC:
+            raise ConfigError(f"JWT_ALGORITHM={self.jwt_algorithm} needs JWT_PUBLIC_KEY, not JWT_SECRET")
+        if self.jwt_public_key and self.jwt_algorithm in _HMAC:
+            raise ConfigError(f"JWT_ALGORITHM={self.jwt_algorithm} needs JWT_SECRET, not JWT_PUBLIC_KEY")
+        if self.trust_user_id and self.host not in (None, "127.0.0.1", "::1", "localhost"):
+            raise ConfigError(f"HOST={self.host} is refused under TRUST_USER_ID, which listens on 127.0.0.1 alone")
+        if not (self.jwt_secret or self.jwt_public_key or self.trust_user_id):
+            raise ConfigError(
+                "JWT_SECRET takes the secret that signs your tokens (or set JWT_PUBLIC_KEY; "
+                "for development alone, TRUST_USER_ID=true)"
+            )
+        if self.database_url:
+            try:
+                normalise_database_url(self.database_url.get_secret_value())
+            except ValueError as error:
+                raise ConfigError(
+                    f"DATABASE_URL takes a URL such as postgresql://user:password@host:5432/name; {error}"
+                ) from None
+        return self
+
+    @property
+    def listen_host(self) -> str | None:
+        """None is all interfaces."""
+        return self.host or ("127.0.0.1" if self.trust_user_id else None)
+
+    @property
+    def database(self) -> tuple[str, list[str]] | None:
+        """(what libpq connects with, what was changed in it), or None for the embedded PostgreSQL."""
+        if self.database_url:
+            return normalise_database_url(self.database_url.get_secret_value())
+        if not any(getattr(self, name) is not None for name in _PG_VARIABLES):
+            return None
+        values = {
+            "host": self.pghost, "port": self.pgport, "user": self.pguser, "dbname": self.pgdatabase,
+            "sslmode": self.pgsslmode, "service": self.pgservice,
+            "password": self.pgpassword.get_secret_value() if self.pgpassword else None,
+        }  # fmt: skip
+        return " ".join(f"{name}={_libpq_quote(value)}" for name, value in values.items() if value is not None), []
+
+    @property
+    def embedded_dir(self) -> Path:
+        """As root below /var/lib, because the embedded PostgreSQL then opens every folder above its data to others."""
+        if self.data_dir is not None:
+            return self.data_dir
+        return (
+            Path("/var/lib/notify-server") if hasattr(os, "geteuid") and os.geteuid() == 0 else Path(".notify-server")
+        )
+
+    def shown(self) -> dict[str, str]:
+        """VARIABLE → effective value, secrets hidden."""
+        values: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                values[name.upper()] = "(set, hidden)"
+            elif isinstance(value, tuple):
+                values[name.upper()] = ",".join(str(part) for part in value)
+            else:
+                values[name.upper()] = (
+                    "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+                )
+        values["HOST"] = self.listen_host or "(all interfaces)"
+        values["DATA_DIR"] = str(self.embedded_dir)
+        if self.database_url:
+            url = urlsplit(self.database_url.get_secret_value())
+            values["DATABASE_URL"] = (
+                f"{url.scheme}://{unquote(url.username or '')}:***@{url.hostname}:{url.port or 5432}{url.path}"
+            )
+        return values
+
+
+def _libpq_quote(value: object) -> str:
+    return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def vanishing_disk() -> str | None:
+    """The variable by which a platform whose disk does not last is known, where we run on one."""
+    return next((name for name in _VANISHING_DISK if os.environ.get(name)), None)
+
+
+def load(env_file: str | None = ".env", **values: Any) -> Settings:
+    """`values` go before the environment. Raises ConfigError, one line that names the variable and what it takes."""
+    try:
+        return Settings(_env_file=env_file, **values)
+    except ValidationError as invalid:
+        error = invalid.errors(include_input=False)[0]
+        name = str(error["loc"][0])
+        raise ConfigError(f"{name.upper()} takes {Settings.model_fields[name].description}") from None

@@ -1,0 +1,68 @@
+"""The project's SQL: named queries and migrations, read from `sql/`, which a wheel carries inside the package."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+ROOT = _PACKAGE / "sql" if (_PACKAGE / "sql").is_dir() else _PACKAGE.parent / "sql"
+
+_NAME = re.compile(r"^-- name: (\w+)\n", re.MULTILINE)
+_MIGRATION = re.compile(r"(\d{4})_(\w+)\.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One statement with named parameters, `%(name)s`."""
+
+    name: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: int
+    name: str
+    sql: str
+
+
+class Queries:
+    """The queries of one file, as attributes."""
+
+    def __init__(self, module: str) -> None:
+        parts = _NAME.split((ROOT / "queries" / f"{module}.sql").read_text("utf-8"))
+        names, texts = parts[1::2], parts[2::2]
+        self._queries = {name: Query(f"{module}.{name}", text.strip()) for name, text in zip(names, texts, strict=True)}
+
+    def __getattr__(self, name: str) -> Query:
+        try:
+            return self._queries[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __iter__(self) -> Iterator[Query]:
+        return iter(self._queries.values())
+
+
+@functools.cache
+def queries(module: str) -> Queries:
+    return Queries(module)
+
+
+def modules() -> list[str]:
+    return sorted(path.stem for path in (ROOT / "queries").glob("*.sql"))
+
+
+def migrations() -> list[Migration]:
+    """In order of version."""
+    found = []
+    for path in sorted((ROOT / "migrations").glob("*.sql")):
+        match = _MIGRATION.fullmatch(path.name)
+        if match is None:
+            raise ValueError(f"{path.name} is not named NNNN_what.sql")
+        found.append(Migration(int(match[1]), match[2], path.read_text("utf-8")))
+    return found

@@ -1,0 +1,17 @@
+-- name: post_comments
+-- Writes a batch of comments with their notifications, in one round trip and one commit.
+SELECT notify.post_comments_v1(%(batch)s::jsonb, %(batch_id)s::uuid, %(patient)s::boolean)::text
+
+-- name: learn_batch
+-- What became of a batch whose answer was lost; one that has not committed by now never will.
+SELECT notify.learn_batch_v1(%(batch_id)s::uuid)::text
+
+-- name: forget_batches
+-- Forgets batches whose callers have long been answered.
+DELETE FROM notify.batch WHERE id IN (
+    SELECT b.id FROM notify.batch b WHERE b.at < now() - interval '1 hour' LIMIT 10000)
+
+-- name: delete_comment
+-- Deletes one's own comment; the trigger sees to its notification.
+DELETE FROM notify.comments WHERE id = notify.to_comment_id(%(id)s) AND author_id = notify.to_person_id(%(author_id)s)
+RETURNING 1

@@ -1,0 +1,19 @@
+-- name: drain
+-- One step of the drain.
+SELECT notify.drain_v1(%(max_rows)s)::text
+
+-- name: rotate
+-- Keeps the outbox small; gives its bytes.
+SELECT notify.rotate_v1(%(max_bytes)s)
+
+-- name: reconcile
+-- Settles comments that nothing told us of.
+SELECT notify.reconcile_v1(%(after)s::text, %(newest)s::boolean, %(max_rows)s)::text
+
+-- name: reconcile_gone
+-- Takes back notifications of comments whose deletion nothing told us of.
+SELECT notify.reconcile_gone_v1(%(after)s::text, %(max_rows)s)::text
+
+-- name: watch
+-- Whether a full scan is due.
+SELECT notify.watch_v1()::text

@@ -1,0 +1,339 @@
+"""The command line, as processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import jwt
+import pytest
+
+from tests.clients import NodeClients
+from tests.conftest import SECRET
+from tests.node import node
+from tests.postgres import Cluster, Sql, free_port, sql
+
+PROGRAM = [sys.executable, "-m", "notify_server"]
+
+
+def environment(**variables: object) -> dict[str, str]:
+    keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return {**keep, **{name: str(value) for name, value in variables.items()}}
+
+
+def run(*args: str, cwd: Path, **variables: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *args], capture_output=True, text=True, cwd=cwd, env=environment(**variables), timeout=60
+    )
+
+
+@dataclass
+class Process:
+    process: asyncio.subprocess.Process
+    output: str = ""
+
+    async def until(self, pattern: str) -> re.Match[str]:
+        """Reads until the output has it."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(30):
+            while (match := re.search(pattern, self.output)) is None:
+                line = await self.process.stdout.readline()
+                assert line, self.output
+                self.output += line.decode()
+        return match
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """(exit status, seconds)."""
+        assert self.process.stdout is not None
+        started = time.monotonic()
+        self.process.send_signal(number)
+        async with asyncio.timeout(30):
+            self.output += (await self.process.stdout.read()).decode()
+            return await self.process.wait(), time.monotonic() - started
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    started: list[Process] = []
+
+    async def start(*args: str, cwd: Path = tmp_path, **variables: object) -> Process:
+        process = Process(
+            await asyncio.create_subprocess_exec(
+                *PROGRAM,
+                *args,
+                cwd=cwd,
+                env=environment(**variables),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.process.returncode is None:
+            process.process.kill()
+            await process.process.wait()
+        process.process._transport.close()  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="notify-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+async def test_the_demo_as_its_user_sees_it(start: Start, folder: Path, nodes: NodeClients) -> None:
+    """Start, paste what it prints, Ctrl-C; and the second start still has the data."""
+    port = free_port()
+    demo: Process = await start("demo", cwd=folder, DATA_DIR="data", PORT=port, DATABASE_URL="postgresql://not/used")
+    await demo.until("This terminal listens as Ada")
+    ada = await nodes.open(f"http://127.0.0.1:{port}", {"userId": 1}).connected()
+    pasted = re.search(r"curl (.|\n)*?'\n", demo.output)
+    assert pasted is not None
+    assert shutil.which("curl")
+    command = shlex.split(pasted[0].replace("\\\n", " "))
+    curl = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert b'"Hello, Ada!"' in (await curl.communicate())[0]
+    await demo.until("Ada gets: Grace Hopper commented on your post")
+    assert (await ada.notified())[0]["message"] == "Grace Hopper commented on your post"
+    status, seconds = await demo.stop(signal.SIGINT)
+    assert status == 0
+    assert seconds < 5
+    assert "Traceback" not in demo.output
+
+    again: Process = await start("demo", cwd=folder, DATA_DIR="data", PORT=port)
+    await again.until("This terminal listens as Ada")
+    async with aiohttp.ClientSession(headers={"Authorization": "User 1"}) as http:
+        async with http.get(f"http://127.0.0.1:{port}/posts/1/comments") as response:
+            assert [one["body"] for one in await response.json()][-1] == "Hello, Ada!"
+        async with http.get(f"http://127.0.0.1:{port}/posts") as response:
+            assert len(await response.json()) == 4  # seeded once
+    second: Process = await start("demo", cwd=folder, DATA_DIR="data", PORT=free_port())
+    await second.until("DATA_DIR .* is in use by another notify-server")
+    assert (await second.process.wait()) == 1
+    third: Process = await start("demo", cwd=folder, DATA_DIR="other", PORT=port)
+    await third.until(f"PORT {port} is in use")
+    assert (await third.process.wait()) == 1
+    assert "Traceback" not in second.output + third.output
+    await again.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_stop_finishes_what_is_in_flight_and_sends_clients_to_the_next_server(
+    start: Start, url: str, direct_url: str, nodes: NodeClients, number: signal.Signals
+) -> None:
+    port = free_port()
+    variables = {"DATABASE_URL": url, "TRUST_USER_ID": "true", "PORT": port, "DRAIN_S": 3}
+    server: Process = await start("serve", **variables)
+    await server.until('"ready"')
+    address = f"http://127.0.0.1:{port}"
+    clients = [await nodes.open(address, {"userId": 1}, transports=t).connected() for t in (["websocket"], ["polling"])]
+    with sql(direct_url) as holder:
+        holder.run("BEGIN")
+        holder.run("SELECT * FROM posts WHERE id = 1 FOR UPDATE")
+        async with aiohttp.ClientSession() as http:
+
+            async def post() -> int:
+                async with http.post(
+                    f"{address}/posts/1/comments", json={"body": "in flight"}, headers={"Authorization": "User 2"}
+                ) as response:
+                    return response.status
+
+            in_flight = asyncio.create_task(post())
+            await asyncio.sleep(0.3)
+            stopping = asyncio.create_task(server.stop(number))
+            await asyncio.sleep(0.3)
+            holder.run("COMMIT")
+            assert await in_flight == 200
+    status, seconds = await stopping
+    assert status == 0
+    assert seconds < 3
+    assert "Traceback" not in server.output
+    for client in clients:
+        await client.until(lambda c=client: len(c.named("disconnect")) == 1)  # type: ignore[misc]
+        assert client.named("disconnect") != [["io server disconnect"]]  # which would stop it for good
+    following: Process = await start("serve", **variables)
+    await following.until('"ready"')
+    for client in clients:
+        await client.connected(2)
+    await following.stop()
+
+
+async def test_a_stop_before_it_ever_started_is_a_stop(start: Start) -> None:
+    server: Process = await start(
+        "serve", DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x", JWT_SECRET=SECRET, PORT=0
+    )
+    await server.until("database_awaited")
+    status, seconds = await server.stop()
+    assert (status, seconds < 5) == (0, True)
+
+
+async def test_it_answers_while_it_waits_for_its_database(start: Start) -> None:
+    port = free_port()
+    server: Process = await start(
+        "serve", DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x", JWT_SECRET=SECRET, PORT=port
+    )
+    await server.until("database_awaited")
+    async with aiohttp.ClientSession() as http:
+        for path, status in (("livez", 200), ("readyz", 503), ("socket.io/?EIO=4&transport=polling", 503)):
+            async with http.get(f"http://127.0.0.1:{port}/{path}") as response:
+                assert response.status == status, path
+    await server.stop()
+
+
+def test_nothing_but_port_database_and_secret_boots_and_works(url: str, tmp_path: Path, other: Sql) -> None:
+    async def work() -> None:
+        port = free_port()
+        process = Process(
+            await asyncio.create_subprocess_exec(
+                *PROGRAM,
+                "serve",
+                cwd=tmp_path,
+                env=environment(PORT=port, DATABASE_URL=url, JWT_SECRET=SECRET),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        )
+        await process.until('"ready"')
+        token = run("token", "2", cwd=tmp_path, DATABASE_URL=url, JWT_SECRET=SECRET).stdout.strip()
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http,
+            http.post(f"http://127.0.0.1:{port}/posts/1/comments", json={"body": "x"}) as response,
+        ):
+            assert response.status == 200
+        await process.stop()
+        process.process._transport.close()  # type: ignore[attr-defined]
+
+    asyncio.run(work())
+    assert other.value("SELECT count(*) FROM notify.notification") == 1
+
+
+def test_token_config_migrate_and_seed(cluster: Cluster, tmp_path: Path) -> None:
+    token = run("token", "7", cwd=tmp_path, JWT_SECRET=SECRET, JWT_USER_CLAIM="id", JWT_AUDIENCE="app", JWT_ISSUER="me")
+    assert jwt.decode(token.stdout.strip(), SECRET, ["HS256"], audience="app", issuer="me")["id"] == "7"
+
+    config = run("config", cwd=tmp_path, JWT_SECRET=SECRET, PORT="1234")
+    assert "PORT=1234\n" in config.stdout
+    assert "JWT_SECRET=(set, hidden)\n" in config.stdout
+    assert SECRET not in config.stdout + config.stderr
+
+    with sql(cluster.url()) as admin:
+        admin.run("CREATE DATABASE for_cli")
+    try:
+        where = {"cwd": tmp_path, "DATABASE_URL": cluster.url("for_cli")}
+        check: Any = run("migrate", "--check", **where)  # type: ignore[arg-type]
+        assert (check.returncode, check.stdout.count("pending  0")) == (1, 4)
+        assert run("migrate", **where).stdout.count("applied  0") == 4  # type: ignore[arg-type]
+        assert run("migrate", "--check", **where).returncode == 0  # type: ignore[arg-type]
+        assert run("seed", **where).stdout == "seeded\n"  # type: ignore[arg-type]
+        assert "nothing done" in run("seed", **where).stdout  # type: ignore[arg-type]
+        with sql(cluster.url("for_cli")) as other:
+            assert other.value("SELECT count(*) FROM users") == 5
+            assert other.value("SELECT count(*) FROM comments") == 4
+    finally:
+        with sql(cluster.url()) as admin:
+            admin.run("DROP DATABASE for_cli WITH (FORCE)")
+
+
+@pytest.mark.parametrize(
+    ("args", "variables", "says"),
+    [
+        (["serve"], {}, "JWT_SECRET"),
+        (["serve"], {"PORT": "x", "JWT_SECRET": SECRET}, "PORT takes a port number"),
+        (["serve"], {"CLIENT_URL": "*", "JWT_SECRET": SECRET}, "CLIENT_URL takes origins"),
+        (["serve"], {"TRUST_USER_ID": "1", "HOST": "0.0.0.0"}, "HOST=0.0.0.0 is refused under TRUST_USER_ID"),
+        (["serve"], {"JWT_SECRET": SECRET, "DYNO": "web.1"}, "DATABASE_URL"),
+        (["serve"], {"JWT_PUBLIC_KEY": "x"}, "JWT_PUBLIC_KEY takes a public key in PEM"),
+        (["token", "1"], {"TRUST_USER_ID": "1"}, "JWT_SECRET is needed"),
+        (["seed"], {"DATABASE_URL": "postgresql://127.0.0.1:1/x"}, "refused"),
+    ],
+)
+def test_what_somebody_can_mend_is_one_line(
+    tmp_path: Path, args: list[str], variables: dict[str, str], says: str
+) -> None:
+    done = run(*args, cwd=tmp_path, **variables)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    line = done.stderr.strip().splitlines()[-1]
+    assert line.startswith("notify-server: ")
+    assert says in line
+    assert "Traceback" not in done.stderr
+
+
+def test_a_database_that_will_never_open_stops_the_start(cluster: Cluster, tmp_path: Path) -> None:
+    done = run("serve", cwd=tmp_path, JWT_SECRET=SECRET, PORT=0, DATABASE_URL=cluster.url("no_such_database"))
+    assert done.returncode == 1
+    assert 'database "no_such_database" does not exist' in done.stderr.strip().splitlines()[-1]
+
+
+def test_help_is_for_people(tmp_path: Path) -> None:
+    shown = run("--help", cwd=tmp_path).stdout
+    for command in ("serve", "migrate", "seed", "demo", "token", "config"):
+        assert re.search(rf"^  {command} +\S", shown, re.MULTILINE)
+        assert run(command, "--help", cwd=tmp_path).returncode == 0
+    assert run("nonsense", cwd=tmp_path).returncode == 2
+
+
+def test_logs_hold_no_secret(url: str, tmp_path: Path) -> None:
+    """A token, a cookie, a body and a query string, planted; none is in anything that the server says."""
+
+    async def work() -> str:
+        port = free_port()
+        process = Process(
+            await asyncio.create_subprocess_exec(
+                *PROGRAM,
+                "serve",
+                cwd=tmp_path,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                env=environment(PORT=port, DATABASE_URL=url, JWT_SECRET="canary-secret" * 3, LOG_LEVEL="debug"),
+            )
+        )
+        await process.until('"ready"')
+        address = f"http://127.0.0.1:{port}"
+        nodes = NodeClients()
+        await nodes.start()
+        good = jwt.encode({"sub": "1", "exp": time.time() + 60, "canary": 1}, "canary-secret" * 3)
+        await nodes.open(address, {"token": good}, query={"canary-query": "1"}).connected()
+        bad = nodes.open(address, {"token": "canary-token"})
+        await bad.until(lambda: bool(bad.named("connect_error")))
+        async with aiohttp.ClientSession() as http:
+            for headers in (
+                {"Authorization": f"Bearer {good}"},
+                {"Cookie": "token=canary-cookie"},
+                {"Authorization": "canary"},
+            ):
+                async with http.post(
+                    f"{address}/posts/1/comments?canary-q=1", json={"body": "canary-body"}, headers=headers
+                ):
+                    pass
+        await nodes.stop()
+        await process.stop()
+        process.process._transport.close()  # type: ignore[attr-defined]
+        return process.output + good
+
+    assert node()
+    said = asyncio.run(work())
+    token = said.rsplit("\n", 1)[1]
+    said = said.removesuffix(token)
+    assert "canary" not in said
+    assert token.split(".")[2] not in said

@@ -1,0 +1,232 @@
+"""The feed on real rows, with a screen that only notes what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from notify_server.app import _background
+from notify_server.db import Database
+from notify_server.errors import DatabaseAway
+from notify_server.feed import Feeds
+from notify_server.inbox import Inbox, Notification, Stretch
+from tests.postgres import Sql
+from tests.waiting import eventually
+
+ADA = "1"
+
+
+class Screens:
+    """Rooms, and what each socket was shown."""
+
+    def __init__(self) -> None:
+        self.rooms: dict[str, set[str]] = defaultdict(set)
+        self.shown: dict[str, list[int]] = defaultdict(list)
+
+    def enter_room(self, sid: str, user_id: str) -> None:
+        self.rooms[user_id].add(sid)
+
+    def emit_to_room(self, user_id: str, event: dict[str, Any]) -> None:
+        for sid in self.rooms[user_id]:
+            self.shown[sid].append(event["n"])
+
+    def emit_to_socket(self, sid: str, event: dict[str, Any]) -> None:
+        self.shown[sid].append(event["n"])
+
+
+@pytest.fixture
+def screens() -> Screens:
+    return Screens()
+
+
+@pytest.fixture
+def feeds(db: Database, screens: Screens) -> Feeds:
+    return Feeds(Inbox(db), screens)
+
+
+def deliver(other: Sql, *numbers: int, user: str = ADA) -> list[Notification]:
+    """Straight into the inbox, telling nobody."""
+    stored = other.run(
+        "SELECT d.user_id, d.seq, d.payload FROM notify.deliver_v1(ARRAY(SELECT"
+        " ROW(%s, 'test', jsonb_build_object('n', n), NULL, NULL, NULL, NULL)::notify.draft"
+        " FROM unnest(%s::int[]) n)) d", user, list(numbers),
+    )  # fmt: skip
+    return [Notification(user_id, seq, payload) for user_id, seq, payload in stored]
+
+
+async def join(feeds: Feeds, sid: str, user: str = ADA) -> None:
+    await feeds.open(user, sid)
+    feeds.joined(sid)
+
+
+async def test_what_was_there_before_is_not_shown_and_what_follows_is(
+    feeds: Feeds, screens: Screens, other: Sql
+) -> None:
+    deliver(other, 1, 2)
+    await join(feeds, "a")
+    feeds.delivered(deliver(other, 3, 4))
+    assert screens.shown == {"a": [3, 4]}
+
+
+async def test_hints_out_of_order_are_put_in_order(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    first, second, third = deliver(other, 1), deliver(other, 2), deliver(other, 3)
+    feeds.delivered(third)
+    feeds.delivered(first)
+    feeds.delivered(second)
+    await eventually(lambda: screens.shown["a"] == [1, 2, 3])
+    feeds.delivered(deliver(other, 4))
+    assert screens.shown["a"] == [1, 2, 3, 4]
+
+
+async def test_hints_twice_are_shown_once(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    rows = deliver(other, 1, 2)
+    feeds.delivered(rows)
+    feeds.delivered(rows)
+    assert screens.shown["a"] == [1, 2]
+
+
+async def test_a_lost_hint_is_found_by_the_poll(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    async with _background(feeds.watch()):
+        deliver(other, 1, 2)
+        await eventually(lambda: screens.shown["a"] == [1, 2], timeout_s=3)
+
+
+async def test_what_is_committed_between_the_answer_to_connect_and_the_room_is_caught_up(
+    feeds: Feeds, screens: Screens, other: Sql
+) -> None:
+    await join(feeds, "a")
+    await feeds.open(ADA, "b")
+    feeds.delivered(deliver(other, 1))
+    feeds.joined("b")
+    feeds.delivered(deliver(other, 2))
+    await eventually(lambda: screens.shown["b"] == [1, 2])
+    assert screens.shown["a"] == [1, 2]
+    await eventually(lambda: screens.rooms[ADA] == {"a", "b"})
+
+
+async def test_a_hint_while_the_head_is_being_read_is_kept(db: Database, screens: Screens, other: Sql) -> None:
+    reading, read = asyncio.Event(), asyncio.Event()
+
+    class Slow(Inbox):
+        async def heads(self, user_ids: Any) -> dict[str, int]:
+            found = await super().heads(user_ids)
+            reading.set()
+            await read.wait()
+            return found
+
+    feeds = Feeds(Slow(db), screens)
+    opening = [asyncio.create_task(join(feeds, sid)) for sid in "ab"]
+    await reading.wait()
+    feeds.delivered(deliver(other, 1))
+    read.set()
+    await asyncio.gather(*opening)
+    feeds.delivered(deliver(other, 2))
+    await eventually(lambda: screens.shown["a"] == [1, 2] or screens.shown["a"] == [2])
+    await eventually(lambda: screens.shown["a"] == screens.shown["b"])
+
+
+async def test_the_newest_deleted_again_does_not_stop_the_feed(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    rows = deliver(other, 1, 2, 3)
+    other.run("SELECT notify.retract_v1('{1}', '{3}')")
+    feeds.delivered(rows[1:2])  # a gap: it pulls
+    await eventually(lambda: screens.shown["a"] == [1, 2])
+    feeds.delivered(deliver(other, 4))
+    await eventually(lambda: screens.shown["a"] == [1, 2, 4])
+
+
+async def test_a_failed_opening_leaves_nothing_and_the_next_one_works(
+    db: Database, screens: Screens, other: Sql
+) -> None:
+    class Failing(Inbox):
+        failures = 1
+
+        async def heads(self, user_ids: Any) -> dict[str, int]:
+            if self.failures:
+                self.failures -= 1
+                raise DatabaseAway("away")
+            return await super().heads(user_ids)
+
+    feeds = Feeds(Failing(db), screens)
+    results = await asyncio.gather(*(feeds.open(ADA, sid) for sid in "ab"), return_exceptions=True)
+    assert all(isinstance(result, DatabaseAway) for result in results)
+    assert feeds._feeds == {}
+    assert feeds._by_sid == {}
+    await join(feeds, "c")
+    feeds.delivered(deliver(other, 1))
+    assert screens.shown["c"] == [1]
+
+
+async def test_the_database_away_in_the_middle_of_a_catch_up_is_waited_for(
+    db: Database, screens: Screens, other: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notify_server.feed._POLL_S", 0.1)
+
+    class Flaky(Inbox):
+        calls = 0
+
+        async def after(self, user_id: str, seq: int, max_rows: int) -> Stretch:
+            self.calls += 1
+            if self.calls % 2:
+                raise DatabaseAway("away")
+            return await super().after(user_id, seq, min(max_rows, 2))
+
+    feeds = Feeds(Flaky(db), screens)
+    await join(feeds, "a")
+    async with _background(feeds.watch()):
+        deliver(other, *range(1, 8))
+        await eventually(lambda: screens.shown["a"] == list(range(1, 8)))
+
+
+async def test_nothing_is_kept_of_sockets_that_are_gone(feeds: Feeds, other: Sql) -> None:
+    for n in range(10):
+        await join(feeds, f"s{n}", user=str(n % 3))
+    for n in range(10):
+        feeds.close(f"s{n}")
+        feeds.close(f"s{n}")
+    assert feeds._feeds == {}
+    assert feeds._by_sid == {}
+    feeds.joined("s1")
+    feeds.delivered(deliver(other, 1))
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_happens_each_socket_sees_all_after_its_connect_once_and_in_order(
+    db: Database, screens: Screens, other: Sql, seed: int
+) -> None:
+    """Hints shuffled, lost and doubled; sockets that come and go."""
+    chance = random.Random(seed)
+    feeds = Feeds(Inbox(db), screens)
+    joined_at: dict[str, int] = {}
+    total = 0
+    async with _background(feeds.watch()):
+        held: list[Notification] = []
+        for n in range(120):
+            if chance.random() < 0.15:
+                sid = f"s{n}"
+                await feeds.open(ADA, sid)
+                joined_at[sid] = total
+                if chance.random() < 0.5:
+                    await asyncio.sleep(0)
+                feeds.joined(sid)
+            count = chance.randrange(1, 4)
+            held += deliver(other, *range(total + 1, total + count + 1))
+            total += count
+            if chance.random() < 0.6:
+                chance.shuffle(held)
+                feeds.delivered(held[: chance.randrange(len(held) + 1)] * chance.randrange(1, 3))
+                held.clear()
+            if chance.random() < 0.3:
+                await asyncio.sleep(0.003)
+        await eventually(lambda: all(screens.shown[sid][-1:] == [total] for sid in joined_at), timeout_s=5)
+    for sid, floor in joined_at.items():
+        shown = screens.shown[sid]
+        assert shown == list(range(shown[0], total + 1))
+        assert shown[0] <= floor + 1
