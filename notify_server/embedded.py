@@ -10,6 +10,9 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
+import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,8 @@ from typing import Any
 from notify_server.errors import ConfigError
 
 log = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 30
 
 MISSING = (
     "no database: set DATABASE_URL (postgresql://user:password@host:5432/name), "
@@ -56,6 +61,48 @@ def _only_one(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _postmaster(data: Path) -> int | None:
+    """The process that serves this data, which a killed server may have left behind. A pid file alone proves nothing:
+    the number may be somebody else's by now, as it often is after the restart of a container."""
+    import psutil
+
+    try:
+        process = psutil.Process(int((data / "postmaster.pid").read_text().splitlines()[0]))
+        return process.pid if str(data) in process.cmdline() else None
+    except (FileNotFoundError, IndexError, ValueError, psutil.Error):
+        return None
+
+
+def _await_ready(data: Path) -> None:
+    """For a PostgreSQL that is still starting, whose pid file the library cannot read yet."""
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while _postmaster(data) is not None and time.monotonic() < deadline:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+        if len(lines) == 8 and lines[7].strip() == "ready":
+            return
+        time.sleep(0.05)
+
+
+def _make(library: Any, data: Path) -> None:
+    """A new cluster, made beside its place: one that was cut short is no cluster, and would never start."""
+    unfinished = data.with_name("postgres.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    library.get_server(unfinished, cleanup_mode=None, start=False).ensure_pgdata_inited()
+    unfinished.rename(data)
+
+
+def _start(library: Any, data: Path) -> Any:
+    if not (data / "PG_VERSION").exists():
+        _make(library, data)
+    if _postmaster(data) is None:
+        (data / "postmaster.pid").unlink(missing_ok=True)
+    else:
+        _await_ready(data)
+    # The library's list of users of this PostgreSQL outlives a killed one, and would keep us from stopping it.
+    (data / ".handle_pids.json").unlink(missing_ok=True)
+    return library.get_server(data, cleanup_mode="stop")
+
+
 @contextlib.contextmanager
 def running(data_dir: Path) -> Iterator[str]:
     """PostgreSQL with its data in `data_dir`; gives what libpq connects with. Blocks for about a second."""
@@ -66,12 +113,10 @@ def running(data_dir: Path) -> Iterator[str]:
     except OSError as error:
         raise ConfigError(f"DATA_DIR {folder} cannot be made: {error.strerror}") from error
     with _only_one(folder):
-        # The library's list of users of this PostgreSQL outlives a killed one, and would keep us from stopping it.
-        (folder / "postgres" / ".handle_pids.json").unlink(missing_ok=True)
         try:
-            server = library.get_server(folder / "postgres", cleanup_mode="stop")
-        except (RuntimeError, OSError, ValueError) as error:
-            raise ConfigError(f"the embedded PostgreSQL in {folder} does not start: {error}") from error
+            server = _start(library, folder / "postgres")
+        except (RuntimeError, OSError, ValueError, subprocess.SubprocessError) as error:
+            raise ConfigError(f"the embedded PostgreSQL in DATA_DIR {folder} does not start: {error}") from error
         log.info("embedded_postgres_started", extra={"folder": str(folder)})
         try:
             yield server.get_uri()

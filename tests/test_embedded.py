@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -101,6 +102,33 @@ def test_a_killed_server_leaves_nothing_that_blocks_the_next_start(folder: Path,
         with pytest.raises(ConfigError), embedded.running(folder):
             pass
     assert postgres_of(folder) == []
+
+
+def test_a_pid_file_whose_number_is_somebody_else_s_by_now_does_not_block(folder: Path) -> None:
+    with embedded.running(folder):
+        lines = (folder / "postgres" / "postmaster.pid").read_text().splitlines()
+    (folder / "postgres" / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]) + "\n")
+    with embedded.running(folder) as url:
+        assert asyncio.run(count_tables(url)) > 0
+
+
+@pytest.mark.parametrize("content", ["", "x", "12345\n/some/where\n"])
+def test_a_pid_file_cut_short_does_not_block(folder: Path, content: str) -> None:
+    with embedded.running(folder):
+        pass
+    (folder / "postgres" / "postmaster.pid").write_text(content)
+    with embedded.running(folder):
+        pass
+
+
+def test_a_first_start_that_was_cut_short_is_begun_anew(folder: Path) -> None:
+    """`initdb` writes PG_VERSION early: what it left half done looks like a cluster, and is none."""
+    unfinished = folder / "postgres.unfinished"
+    unfinished.mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18\n")
+    with embedded.running(folder) as url:
+        assert asyncio.run(count_tables(url)) > 0
+    assert not unfinished.exists()
 
 
 def test_without_the_wheel_the_start_says_what_to_do(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

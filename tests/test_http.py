@@ -182,6 +182,11 @@ async def test_what_is_at_no_path_is_404_and_a_wrong_method_405_as_json(server: 
     assert "POST" in headers["Allow"]
 
 
+async def test_head_is_get_without_the_body(server: Running) -> None:
+    assert (await ask(server, "HEAD", "/posts", headers=GRACE))[:2] == (200, None)
+    assert (await ask(server, "HEAD", "/posts"))[:2] == (401, None)
+
+
 async def test_every_route_but_health_is_also_under_the_prefix(start_server: StartServer) -> None:
     server = await start_server(api_prefix="/api/")
     for path in ("/api/posts", "/posts", "/api/me", "/api/posts/1/comments", "/API/posts/1"):

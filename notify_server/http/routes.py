@@ -25,7 +25,8 @@ def add_route(app: web.Application, method: str, path: str, handler: Handler) ->
     pattern = "".join(
         f"/{part}" if part.startswith("{") else f"/{{_{n}:(?i:{re.escape(part)})}}" for n, part in enumerate(parts)
     )
-    app.router.add_route(method, pattern + "{_slash:/?}", handler)
+    for name in ("GET", "HEAD") if method == "GET" else (method,):
+        app.router.add_route(name, pattern + "{_slash:/?}", handler)
 
 
 def services(request: web.Request) -> Services:

@@ -269,6 +269,9 @@ BEGIN
     unknown := ARRAY(SELECT i FROM unnest(ids) WITH ORDINALITY AS u (i, n)
                      WHERE NOT EXISTS (SELECT FROM notify.considered k WHERE k.comment_id = i)
                      ORDER BY CASE WHEN newest THEN -n ELSE n END);
+    unknown := ARRAY(SELECT i FROM unnest(unknown) WITH ORDINALITY AS u (i, n)
+                     WHERE i NOT IN (SELECT o.key FROM notify.outbox o WHERE o.kind IN ('comment', 'moved'))
+                     ORDER BY n); -- the drain will come to those
     delivered := ARRAY(SELECT n FROM notify.settle_comments_v1(unknown, false) n);
     RETURN jsonb_build_object('busy', false, 'found', cardinality(unknown),
         'last', CASE WHEN NOT newest AND cardinality(ids) = max_rows THEN ids[max_rows] END,
