@@ -33,6 +33,10 @@ class Unauthorized(NotifyError):
     code, status = "unauthorized", 401
 
 
+class NoCredential(Unauthorized):
+    """Nothing came that could be verified."""
+
+
 class Forbidden(NotifyError):
     code, status = "forbidden", 403
 

@@ -7,8 +7,8 @@ import ipaddress
 from aiohttp import web
 
 from notify_server.auth import Credential, Identity, Verifier
-from notify_server.errors import Forbidden, Unauthorized
-from notify_server.origins import OriginPolicy
+from notify_server.errors import Forbidden, NoCredential, Unauthorized
+from notify_server.origins import OriginPolicy, same_host
 from notify_server.settings import Settings
 
 _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via",
@@ -40,6 +40,12 @@ class Gate:
         """True for a request without one."""
         origin = request.headers.get("Origin")
         return origin is None or self._policy.allows(origin, request.headers.get("Host", ""))
+
+    def may_bring_a_cookie_later(self, request: web.BaseRequest) -> bool:
+        """A browser on another origin of the same site keeps its cookies back from polling, and sends them with the
+        WebSocket upgrade."""
+        origin = request.headers.get("Origin")
+        return origin is not None and not same_host(origin, request.headers.get("Host", ""))
 
     def check_way(self, request: web.BaseRequest) -> None:
         """Where ids are believed at their word, nothing but this machine may say them. Raises Forbidden."""
@@ -87,7 +93,7 @@ class Gate:
         cookie = request.cookies.get(self._cookie)
         if cookie:
             return Credential("bearer", cookie, "cookie")
-        raise Unauthorized("a credential is needed")
+        raise NoCredential("a credential is needed")
 
     def _check_cookie(self, request: web.BaseRequest) -> None:
         if not self._policy.allows_cookie(

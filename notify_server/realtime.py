@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 from aiohttp import web
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from notify_server.errors import Forbidden, NotifyError, Unauthorized, Unavailable
+from notify_server.auth import Identity
+from notify_server.errors import Forbidden, NoCredential, NotifyError, Unauthorized, Unavailable
 from notify_server.feed import Feeds
 from notify_server.gate import Gate
 from notify_server.inbox import Inbox
@@ -21,6 +22,7 @@ from notify_server.transport import Server
 log = logging.getLogger(__name__)
 
 _MAX_TEXT_CHARS = 8192
+_UPGRADE_S = 5
 
 
 def room(user_id: str) -> str:
@@ -76,7 +78,7 @@ class Realtime:
             raise Unavailable("the server is starting or stopping", code="not_ready")
         try:
             token, claimed_id = _read_auth(auth, environ.get("QUERY_STRING", ""))
-            identity = self._gate.identify_socket(environ["aiohttp.request"], token, claimed_id)
+            identity = await self._identify(sid, environ["aiohttp.request"], token, claimed_id)
         except NotifyError as error:
             if error.retryable:
                 raise
@@ -85,6 +87,17 @@ class Realtime:
         await self.feeds.open(identity.user_id, sid)
         if identity.expires_at is not None:
             heapq.heappush(self._expiries, (identity.expires_at, sid))
+
+    async def _identify(self, sid: str, request: web.Request, token: str | None, claimed_id: str | None) -> Identity:
+        try:
+            return self._gate.identify_socket(request, token, claimed_id)
+        except NoCredential:
+            if not self._gate.may_bring_a_cookie_later(request) or request.query.get("transport") != "polling":
+                raise
+        upgrade = await self.server.upgrade_request(sid, _UPGRADE_S)
+        if upgrade is None:
+            raise Unavailable("no credential came with polling, and no upgrade came at all", code="no_upgrade")
+        return self._gate.identify_socket(upgrade, token, claimed_id)
 
     def _joined(self, sid: str) -> None:
         self.feeds.joined(sid)

@@ -7,6 +7,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from notify_server.settings import Settings, load
 from tests.clients import NodeClients
 from tests.node import install_clients
 from tests.postgres import SYSTEM_BIN, Cluster, Missing, PgBouncer, Sql, embedded_bin, sql
+from tests.processes import Process, Start, start_process
 
 SECRET = "a secret of 32 bytes, for the tests alone"
 
@@ -199,3 +201,17 @@ async def nodes(_installed_clients: None) -> AsyncIterator[NodeClients]:
     await nodes.start()
     yield nodes
     await nodes.stop()
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts the command line as processes, by default in an empty folder."""
+    started: list[Process] = []
+
+    async def start(*args: str, cwd: Path = tmp_path, **variables: object) -> Process:
+        started.append(await start_process(*args, cwd=cwd, **variables))
+        return started[-1]
+
+    yield start
+    for process in started:
+        await process.remove()

@@ -237,6 +237,48 @@ async def test_who_proves_nothing_is_refused_for_good(with_tokens: Running, node
     assert with_tokens.realtime.feeds._feeds == {}
 
 
+COOKIE_ON_THE_UPGRADE = {
+    "polling": {"extraHeaders": {"Origin": "https://app.example.com"}},
+    "websocket": {"extraHeaders": {"Origin": "https://app.example.com", "Cookie": f"token={token_for(1)}"}},
+}
+
+
+async def test_another_origin_of_the_same_site_is_known_by_the_cookie_of_its_upgrade(
+    start_server: StartServer, nodes: NodeClients
+) -> None:
+    """What Chromium sends without `withCredentials`: no cookie with cross-origin polling, one with the WebSocket."""
+    server = await start_server(jwt_secret=SECRET, client_url="https://app.example.com")
+    client = await nodes.open(server.url, {"userId": 1}, transportOptions=COOKIE_ON_THE_UPGRADE).connected()
+    assert client.named("open") == [["polling"]]
+    wrong = nodes.open(server.url, {"userId": 2}, transportOptions=COOKIE_ON_THE_UPGRADE)
+    await wrong.until(lambda: bool(wrong.named("connect_error")))
+    assert wrong.named("connect_error")[0][1] == {"code": "user_mismatch"}
+    without = {**COOKIE_ON_THE_UPGRADE, "websocket": COOKIE_ON_THE_UPGRADE["polling"]}
+    nobody = nodes.open(server.url, {"userId": 1}, transportOptions=without)
+    await nobody.until(lambda: bool(nobody.named("connect_error")))
+    assert nobody.named("connect_error")[0][1] == {"code": "unauthorized"}
+
+
+async def test_without_an_upgrade_the_post_is_answered_at_once_and_the_transport_is_closed(
+    start_server: StartServer, nodes: NodeClients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notify_server.realtime._UPGRADE_S", 0.5)
+    monkeypatch.setattr("notify_server.transport.server._HOLD_S", (0.1, 0.2))
+    server = await start_server(jwt_secret=SECRET, client_url="https://app.example.com")
+    url, headers = f"{server.url}/socket.io/?EIO=4&transport=polling", {"Origin": "https://app.example.com"}
+    async with server.http.get(url, headers=headers) as response:
+        sid = json.loads((await response.text())[1:])["sid"]
+    started = time.monotonic()
+    async with server.http.post(f"{url}&sid={sid}", data='40{"userId":1}', headers=headers) as response:
+        assert response.status == 200
+    assert time.monotonic() - started < 0.3
+    client = nodes.open(server.url, {"userId": 1}, transports=["polling"], headers=headers)
+    await client.until(lambda: len(client.named("open")) >= 2)  # it came back by itself
+    assert all(data is None for _, data in client.named("connect_error"))  # the transport's own, none of ours
+    async with server.http.get(f"{url}&sid={sid}", headers=headers) as response:
+        assert response.status == 400
+
+
 async def test_a_socket_ends_with_its_token(start_server: StartServer, nodes: NodeClients) -> None:
     server = await start_server(jwt_secret=SECRET, socket_token_grace=0)
     client = await nodes.open(server.url, {"token": token_for(1, 2)}).connected()

@@ -207,3 +207,16 @@ async def test_the_row_of_a_notification_is_told_to_nobody_else(
     await asyncio.gather(*(server.comment(user, post) for user in range(1, 11) for post in range(1, 11)))
     for user, client in clients.items():
         assert [event["postId"] for event in await client.notified(9)] == [user] * 9
+
+
+async def test_two_servers_on_one_database_reach_each_other_s_sockets(
+    start_server: StartServer, nodes: NodeClients, other: Sql
+) -> None:
+    one, two = await start_server(), await start_server()
+    clients = [await nodes.open(server.url, {"userId": ADA}).connected() for server in (one, two)]
+    written = [await one.comment(GRACE, 1), await two.comment(GRACE, 1)]
+    other.run("INSERT INTO comments (post_id, author_id, body) VALUES (1, 2, 'from elsewhere')")
+    for client in clients:
+        got = [event["commentId"] for event in await client.notified(3, timeout_s=3)]
+        assert got[:2] == [comment["id"] for comment in written]
+        assert len(got) == 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import engineio
 from aiohttp import web
@@ -22,6 +22,9 @@ class WebSocket(driver.WebSocket):  # type: ignore[misc]
         self.environ = environ
         session = self.handler.__self__
         session.websocket = self
+        waiter = getattr(session, "upgrade_waiter", None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(request)
         try:
             await self.handler(self)
         finally:
@@ -37,6 +40,20 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._async: dict[str, Any] = {**self._async, "websocket": WebSocket}
+
+    async def upgrade_request(self, eio_sid: str, timeout_s: float) -> web.Request | None:
+        """The request by which a polling session moves to a WebSocket; None where none comes in time."""
+        session = self.sockets.get(eio_sid)
+        if session is None:
+            return None
+        if (websocket := getattr(session, "websocket", None)) is not None:
+            return cast(web.Request, websocket._request)
+        session.upgrade_waiter = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                return cast(web.Request, await session.upgrade_waiter)
+        except TimeoutError:
+            return None
 
     async def cut(self, eio_sid: str) -> None:
         """Closes the transport and nothing else, upon which every client reconnects by itself (a DISCONNECT would stop

@@ -7,7 +7,7 @@ import collections
 import contextlib
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
@@ -58,7 +58,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             **options,
         )  # fmt: skip
         self._connected = connected
-        self._holding: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.unknown_events: collections.Counter[str] = collections.Counter()
 
     def _engineio_server_class(self) -> type[Engine]:
@@ -93,22 +93,34 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if eio_sid is not None:
             await self.eio.cut(eio_sid)
 
+    async def upgrade_request(self, sid: str, timeout_s: float) -> web.Request | None:
+        """The request by which a socket that began with polling moves to a WebSocket; None where none comes in time."""
+        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
+        return None if eio_sid is None else await self.eio.upgrade_request(eio_sid, timeout_s)
+
     async def stop(self, seconds: float) -> None:
         """Cuts all sockets, spread over so many seconds."""
-        for task in self._holding:
+        for task in self._tasks:
             task.cancel()
         await self.eio.cut_all(seconds)
         await self.eio.shutdown()
 
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
+        """Beside the transport, so that the POST which carried CONNECT is answered at once."""
+        self._spawn(self._connect(eio_sid, namespace, data))
+
+    async def _connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
         try:
             await super()._handle_connect(eio_sid, namespace, data)
         except Exception as error:
             log.warning("connect_failed", extra={"error": type(error).__name__, "code": getattr(error, "code", None)})
             await self._forget(eio_sid, namespace)
-            task = asyncio.create_task(self._cut_later(eio_sid))
-            self._holding.add(task)
-            task.add_done_callback(self._holding.discard)
+            self._spawn(self._cut_later(eio_sid))
             return
         session = self.eio.sockets.get(eio_sid)
         if session is None or session.closed:  # gone while the handler ran
