@@ -35,7 +35,7 @@ from notify_server.settings import Settings, vanishing_disk
 
 log = logging.getLogger(__name__)
 
-_BOOT_RETRY_S = 1.0
+_RETRY_S = 1.0
 _CUTS_PER_S = 200
 # What PostgreSQL says to a wrong DATABASE_URL; libpq gives no code while connecting.
 _PERMANENT = re.compile(
@@ -186,16 +186,24 @@ async def _live(
     realtime.accepting = True
     lifecycle.booted.set()
     log.info("ready")
+    drain, reconciler = Drain(db, realtime.feeds.delivered), Reconciler(db, realtime.feeds.delivered)
     try:
         async with _background(
-            Drain(db, realtime.feeds.delivered).run(),
-            Reconciler(db, realtime.feeds.delivered).run(),
-            realtime.feeds.watch(),
-            realtime.watch(),
+            *(_kept_running(work) for work in (drain.run, reconciler.run, realtime.feeds.watch, realtime.watch))
         ):
             await asyncio.Event().wait()
     finally:
         await writer.close()
+
+
+async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
+    """Until cancelled: what nobody foresaw is logged, and the work begun again."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("background_work_failed", extra={"work": work.__qualname__})
+        await asyncio.sleep(_RETRY_S)
 
 
 async def _prepare_database(db: Database) -> IdColumns:
@@ -210,4 +218,4 @@ async def _prepare_database(db: Database) -> IdColumns:
             if _PERMANENT.search(error.message):
                 raise ConfigError(f"DATABASE_URL does not open: {error.message}") from error
             log.warning("database_awaited", extra={"code": error.code, "reason": error.message})
-            await asyncio.sleep(_BOOT_RETRY_S)
+            await asyncio.sleep(_RETRY_S)

@@ -8,11 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from notify_server.db import Database
 from notify_server.errors import NotifyError
-from notify_server.inbox import Notification, from_json
+from notify_server.inbox import Notification, decode, from_json
 from notify_server.sql import Query, queries
 
 log = logging.getLogger(__name__)
@@ -35,7 +33,7 @@ Delivered = Callable[[list[Notification]], None]
 
 
 async def _ask(db: Database, query: Query, **values: Any) -> dict[str, Any]:
-    answer: dict[str, Any] = orjson.loads(await db.value(query, _STEP_TIMEOUT_S, **values))
+    answer: dict[str, Any] = decode(await db.value(query, _STEP_TIMEOUT_S, **values))
     return answer
 
 
@@ -59,9 +57,6 @@ class Drain:
                 if not self._away:
                     log.warning("drain_interrupted", extra={"code": error.code, "reason": error.message})
                 self._away, pause_s = True, _AWAY_S
-            except Exception:
-                log.exception("drain_failed")
-                pause_s = _STANDBY_S
             await asyncio.sleep(pause_s)
 
     async def _step(self) -> float:
@@ -99,8 +94,6 @@ class Reconciler:
                 await self._round()
             except NotifyError as error:
                 log.info("reconcile_interrupted", extra={"code": error.code, "reason": error.message})
-            except Exception:
-                log.exception("reconcile_failed")
             await asyncio.sleep(self._every_s)
 
     async def _round(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -18,12 +19,9 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 def _is_loopback(host: str) -> bool:
     """`host` as in the Host header, with or without a port."""
-    name = host.rsplit(":", 1)[0] if (not host.endswith("]") and host.count(":") in (1,)) or "]:" in host else host
-    name = name.strip("[]").lower()
-    if name == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
 

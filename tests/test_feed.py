@@ -197,6 +197,21 @@ async def test_nothing_is_kept_of_sockets_that_are_gone(feeds: Feeds, other: Sql
     feeds.delivered(deliver(other, 1))
 
 
+async def test_a_payload_that_no_browser_could_read_blocks_nobody(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    async with _background(feeds.watch()):
+        deliver(other, 1)
+        for payload in ('{"n": 2, "x": 1e400, "y": 123456789012345678901234567890}', '{"n": 3, "x": %s1%s}'):
+            nested = payload.replace("%s1%s", "[" * 3000 + "]" * 3000)
+            other.run(
+                "SELECT notify.deliver_v1(ARRAY[ROW('1', 'test', %s::jsonb, NULL, NULL, NULL, NULL)::notify.draft])",
+                nested,
+            )
+        deliver(other, 4)
+        await eventually(lambda: screens.shown["a"][-1:] == [4], timeout_s=3)
+    assert screens.shown["a"][:2] == [1, 2]
+
+
 @pytest.mark.parametrize("seed", range(5))
 async def test_whatever_happens_each_socket_sees_all_after_its_connect_once_and_in_order(
     db: Database, screens: Screens, other: Sql, seed: int

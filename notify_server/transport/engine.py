@@ -65,7 +65,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         await session.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)
         if websocket is not None:
             websocket.abort()
-        else:
+        if not session.upgraded:
             session.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the poll; the next one finds no session
         self.sockets.pop(eio_sid, None)
 
