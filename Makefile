@@ -13,7 +13,7 @@ test: $(STAMP)
 	$(BIN)/pytest
 ifdef CI
 	$(BIN)/pytest --postgres=15 -m database
-	$(BIN)/pytest --postgres=pgbouncer -m database
+	$(BIN)/pytest --postgres=pgbouncer -m through_the_pool
 endif
 
 lint: $(STAMP)

@@ -186,7 +186,7 @@ async def _live(
     realtime.accepting = True
     lifecycle.booted.set()
     log.info("ready")
-    drain, reconciler = Drain(db, realtime.feeds.delivered), Reconciler(db, realtime.feeds.delivered)
+    drain, reconciler = Drain(db, realtime.feeds.delivered), Reconciler(db)
     try:
         async with _background(
             *(_kept_running(work) for work in (drain.run, reconciler.run, realtime.feeds.watch, realtime.watch))

@@ -5,10 +5,13 @@ Strangers in a batch do not hurt each other:
 
     the batch …                          then
     commits                              each row has its own outcome, matched by its number
-    finds a post's row held              that row goes to the slow lane, the others are written
-    runs into a conflict                 again, a few times; then in halves, and at last alone in the slow lane
-    is refused by a constraint           in halves, until the one at fault stands alone: 422
+    finds a post's row held              that post's comments go to the slow lane, the others are written
+    waits for a lock in vain             each post's comments by themselves, once; those that still wait go there too
+    deadlocks                            again, a few times; then as above
+    is refused by the app                in halves, until the one at fault stands alone: 422
     loses the answer to its COMMIT       looked up by the batch's id before anybody is answered
+
+The slow lane takes the posts in turn, all comments of one together, and waits longer for their locks.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import orjson
 from notify_server.db import Database
 from notify_server.errors import (
     DatabaseConflict,
+    DatabaseError,
     DatabaseLost,
     DatabaseRefused,
     Invalid,
@@ -47,6 +51,8 @@ _sql = queries("comments")
 
 _LANES = 4
 _SLOW_LANES = 2
+_SLOW_S = 6  # how long a comment may wait for its post
+_MAX_LOCKED_POSTS = 3  # in one batch; the rest is not even tried
 _MAX_BATCH_ROWS = 200
 _MAX_BATCH_CHARS = 500_000
 _ATTEMPTS = 3
@@ -58,6 +64,7 @@ class _Pending:
     post_id: str
     author_id: str
     body: str
+    deadline: float = field(default_factory=lambda: asyncio.get_running_loop().time() + _SLOW_S)
     answer: asyncio.Future[dict[str, Any]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def succeed(self, comment: dict[str, Any]) -> None:
@@ -76,12 +83,13 @@ def refused() -> Invalid:
 class CommentWriter:
     """`delivered` is called with what each commit put into inboxes, in the order of commits on one lane.
 
-    At most `max_waiting` comments wait; past that, and past `slow_waiting` behind a held row, Overloaded is raised.
+    At most `max_waiting` comments wait; past that, and past `slow_waiting` for posts that others hold, Overloaded is
+    raised.
     """
 
     def __init__(
         self, db: Database, ids: IdColumns, delivered: Callable[[list[Notification]], None], *,
-        max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 100,
+        max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 500,
     ) -> None:  # fmt: skip
         self._db = db
         self._ids = ids
@@ -89,7 +97,8 @@ class CommentWriter:
         self._max_waiting, self._max_waiting_chars, self._slow_waiting = max_waiting, max_waiting_chars, slow_waiting
         self._waiting: collections.deque[_Pending] = collections.deque()
         self._waiting_chars = 0
-        self._slow: collections.deque[_Pending] = collections.deque()
+        self._held: dict[str, list[_Pending]] = {}  # by post, the post whose turn it is first
+        self._held_count = 0
         self._lanes: set[asyncio.Task[None]] = set()
         self._slow_lanes: set[asyncio.Task[None]] = set()
         self.commits = 0
@@ -105,10 +114,13 @@ class CommentWriter:
         if len(self._waiting) >= self._max_waiting or self._waiting_chars >= self._max_waiting_chars:
             raise Overloaded("too many comments are waiting to be written")
         pending = _Pending(parsed_post, parsed_author, body)
-        self._waiting.append(pending)
-        self._waiting_chars += len(body)
-        if len(self._lanes) < _LANES:
-            self._start(self._lanes, self._run_lane())
+        if parsed_post in self._held:
+            self._hold([pending])
+        else:
+            self._waiting.append(pending)
+            self._waiting_chars += len(body)
+            if len(self._lanes) < _LANES:
+                self._start(self._lanes, self._run_lane())
         return await pending.answer
 
     async def close(self) -> None:
@@ -127,8 +139,15 @@ class CommentWriter:
             await self._write_safely(self._take(), patient=False)
 
     async def _run_slow_lane(self) -> None:
-        while self._slow:
-            await self._write_safely([self._slow.popleft()], patient=True)
+        while self._held:
+            post_id = next(iter(self._held))
+            waiting = self._held.pop(post_id)
+            self._held_count -= len(waiting)
+            now = asyncio.get_running_loop().time()
+            _fail((one for one in waiting if one.deadline <= now), Unavailable("another transaction holds this post"))
+            alive = [one for one in waiting if one.deadline > now]
+            for start in range(0, len(alive), _MAX_BATCH_ROWS):
+                await self._write_safely(alive[start : start + _MAX_BATCH_ROWS], patient=True)
 
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []
@@ -139,40 +158,60 @@ class CommentWriter:
         self._waiting_chars -= chars
         return batch
 
-    async def _write_safely(self, batch: list[_Pending], *, patient: bool) -> None:
-        """A lane never dies: whatever goes wrong is the answer of this batch alone."""
+    async def _write_safely(self, batch: list[_Pending], *, patient: bool) -> bool:
+        """A lane never dies: whatever goes wrong is the answer of this batch alone. False where it has to wait."""
         try:
-            await self._write(batch, patient=patient)
+            return await self._write(batch, patient=patient)
         except NotifyError as error:
             _fail(batch, error)
         except Exception:
             log.exception("comment_batch_failed")
             _fail(batch, NotifyError("something went wrong here"))
+        return True
 
-    async def _write(self, batch: list[_Pending], *, patient: bool) -> None:
+    async def _write(self, batch: list[_Pending], *, patient: bool) -> bool:
+        try:
+            await self._write_again(batch, patient=patient)
+        except DatabaseConflict:
+            return await self._write_by_post(batch, patient=patient)
+        except DatabaseError as error:
+            if error.retryable:
+                raise
+            if len(batch) == 1:
+                if not isinstance(error, DatabaseRefused):
+                    raise
+                log.info("comment_refused", extra={"sqlstate": error.sqlstate})
+                raise refused() from error
+            half = len(batch) // 2
+            await self._write_safely(batch[:half], patient=patient)
+            await self._write_safely(batch[half:], patient=patient)
+        return True
+
+    async def _write_again(self, batch: list[_Pending], *, patient: bool) -> None:
+        """Once more after a deadlock, which says nothing about whose row it is."""
         for attempt in range(_ATTEMPTS):
             try:
                 await self._write_once(batch, patient=patient)
                 return
             except DatabaseConflict as conflict:
-                error: NotifyError = conflict
-                if conflict.sqlstate == "55P03":
-                    break  # somebody holds a lock for longer: find whose row it is
+                if conflict.sqlstate == "55P03" or attempt == _ATTEMPTS - 1:
+                    raise
                 await asyncio.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311
-            except DatabaseRefused as refusal:
-                error = refusal
-                break
-        if len(batch) > 1:
-            half = len(batch) // 2
-            await self._write_safely(batch[:half], patient=patient)
-            await self._write_safely(batch[half:], patient=patient)
-        elif isinstance(error, DatabaseRefused):
-            log.info("comment_refused", extra={"sqlstate": error.sqlstate})
-            _fail(batch, refused())
-        elif patient:
-            _fail(batch, Unavailable("the post is locked by another transaction"))
-        else:
-            self._defer(batch[0])
+
+    async def _write_by_post(self, batch: list[_Pending], *, patient: bool) -> bool:
+        by_post: dict[str, list[_Pending]] = {}
+        for pending in batch:
+            by_post.setdefault(pending.post_id, []).append(pending)
+        if len(by_post) == 1:
+            self._hold(batch)
+            return False
+        locked = 0
+        for group in by_post.values():
+            if locked >= _MAX_LOCKED_POSTS:
+                self._hold(group)
+            elif not await self._write_safely(group, patient=patient):
+                locked += 1
+        return True
 
     async def _write_once(self, batch: list[_Pending], *, patient: bool) -> None:
         batch_id = str(uuid.uuid4())
@@ -205,14 +244,17 @@ class CommentWriter:
             case "refused":
                 pending.fail(refused())
             case "blocked":
-                self._defer(pending)
+                self._hold([pending])
 
-    def _defer(self, pending: _Pending) -> None:
-        if len(self._slow) >= self._slow_waiting:
-            pending.fail(Overloaded("the post is locked, and too many wait for it"))
-            return
-        self._slow.append(pending)
-        if len(self._slow_lanes) < _SLOW_LANES:
+    def _hold(self, waiting: Iterable[_Pending]) -> None:
+        """To the slow lane, all of them of one post."""
+        for pending in waiting:
+            if self._held_count >= self._slow_waiting:
+                pending.fail(Overloaded("another transaction holds this post, and too many wait for it"))
+            else:
+                self._held.setdefault(pending.post_id, []).append(pending)
+                self._held_count += 1
+        if self._held and len(self._slow_lanes) < _SLOW_LANES:
             self._start(self._slow_lanes, self._run_slow_lane())
 
     async def _look_up(self, batch: list[_Pending], batch_id: str, lost: DatabaseLost) -> None:

@@ -43,9 +43,11 @@ log = logging.getLogger(__name__)
 
 Row = tuple[Any, ...]
 
-_REFUSED_CLASSES = ("21", "22", "23", "27", "44", "P0")
+# What only a mistake of ours, or a broken schema, gives. Everything else that is not passing is the app's own refusal:
+# its constraints, its policies (42501), and whatever code its triggers raise.
+_OUR_MISTAKES = ("0A", "26", "28", "34", "3D", "3F", "42", "F0", "XX")
 _CONFLICTS = ("40001", "40P01", "55P03")
-# 57P01 to 57P04: the server ends the connection, perhaps behind a commit whose answer is then lost.
+# 57P01 to 57P05: the server ends the connection, perhaps behind a commit whose answer is then lost.
 _LOST = ("57P01", "57P02", "57P03", "57P04", "57P05")
 
 
@@ -127,15 +129,18 @@ class _Connection(aiopg.connection.Connection):  # type: ignore[misc]
     """aiopg's, without its flaws in waiting: it turned a server-side cancel into a cancelled task, by `wait_for` lost
     cancellations on Python 3.11, and does not survive uvloop."""
 
+    _watched_loop: _WatchedLoop | None = None
+
     def __init__(self, *args: Any, **options: Any) -> None:
         try:
             super().__init__(*args, **options)
         except BaseException:
-            self._watched_loop.stop_watching()
+            if self._watched_loop is not None:
+                self._watched_loop.stop_watching()
             raise
 
     @property
-    def _loop(self) -> _WatchedLoop:
+    def _loop(self) -> _WatchedLoop | None:
         return self._watched_loop
 
     @_loop.setter
@@ -144,7 +149,8 @@ class _Connection(aiopg.connection.Connection):  # type: ignore[misc]
 
     def _close(self) -> None:
         super()._close()
-        self._watched_loop.stop_watching()
+        if self._watched_loop is not None:
+            self._watched_loop.stop_watching()
 
     async def _poll(self, waiter: asyncio.Future[None], timeout: float) -> None:
         self._ready(self._weakref)
@@ -164,7 +170,7 @@ class _Connection(aiopg.connection.Connection):  # type: ignore[misc]
         )
 
 
-def _translate(error: Exception, connection: _Connection) -> NotifyError:
+def _translate(error: Exception) -> NotifyError:
     """psycopg2's error → ours, for a query that was sent."""
     if isinstance(error, ValueError | UnicodeEncodeError):
         return Invalid("a value holds a character that PostgreSQL cannot store")
@@ -183,11 +189,11 @@ def _translate(error: Exception, connection: _Connection) -> NotifyError:
         return DatabaseTimeout("the database took too long", state)
     if state in _CONFLICTS:
         return DatabaseConflict("another transaction was in the way", state)
-    if state[:2] in _REFUSED_CLASSES:
-        return DatabaseRefused(text, state)
-    if state[:2] in ("25", "53", "58") or state.startswith("57"):
+    if state[:2] in ("25", "53", "57", "58"):
         return DatabaseAway("the database cannot do this now", state)
-    return DatabaseError(text, state)
+    if state[:2] in _OUR_MISTAKES and state != "42501":
+        return DatabaseError(text, state)
+    return DatabaseRefused(text, state)
 
 
 class Database:
@@ -241,7 +247,7 @@ class Database:
                     await cursor.execute(limits + sql, values)
                     rows = await cursor.fetchall() if cursor.description is not None else []
             except (psycopg2.Error, psycopg2.Warning, ValueError, OSError) as error:
-                translated = _translate(error, connection)
+                translated = _translate(error)
                 if isinstance(translated, DatabaseLost):
                     self._lose(connection)
                 raise translated from error

@@ -77,12 +77,11 @@ class Drain:
 
 
 class Reconciler:
-    """Every `every_s` looks at the newest comments; at the start, hourly, and when a trigger's guard swallowed
-    something or our triggers came or went, at all of them."""
+    """Finds what nothing told us of, and puts it into the outbox. Every `every_s` it looks at the newest comments; at
+    the start, hourly, and when a trigger's guard swallowed something or our triggers came or went, at all of them."""
 
-    def __init__(self, db: Database, delivered: Delivered, every_s: float = 30) -> None:
+    def __init__(self, db: Database, every_s: float = 30) -> None:
         self._db = db
-        self._delivered = delivered
         self._every_s = every_s
         self._seen: dict[str, Any] | None = None
         self._full_at = 0.0
@@ -105,7 +104,7 @@ class Reconciler:
             if await self._scan_all():
                 self._seen, self._full_at = state, started
         else:
-            await self._settle(_sql.reconcile, after=None, newest=True, max_rows=_SCAN_NEWEST_ROWS)
+            await self._scan(_sql.reconcile, after=None, newest=True, max_rows=_SCAN_NEWEST_ROWS)
         await self._db.fetch(_comments_sql.forget_batches)
 
     async def _scan_all(self) -> bool:
@@ -113,7 +112,7 @@ class Reconciler:
         for query, values in ((_sql.reconcile, {"newest": False}), (_sql.reconcile_gone, {})):
             after: str | None = None
             while True:
-                answer = await self._settle(query, after=after, max_rows=_SCAN_CHUNK_ROWS, **values)
+                answer = await self._scan(query, after=after, max_rows=_SCAN_CHUNK_ROWS, **values)
                 if answer["busy"]:
                     return False
                 after = answer["last"]
@@ -122,10 +121,8 @@ class Reconciler:
                 await asyncio.sleep(0.01)  # the drain's turn
         return True
 
-    async def _settle(self, query: Query, **values: Any) -> dict[str, Any]:
+    async def _scan(self, query: Query, **values: Any) -> dict[str, Any]:
         answer = await _ask(self._db, query, **values)
-        if not answer["busy"]:
-            self._delivered(from_json(answer["notifications"]))
-            if answer["found"]:
-                log.info("reconciled", extra={"comments": answer["found"]})
+        if not answer["busy"] and answer["found"]:
+            log.info("reconciled", extra={"comments": answer["found"]})
         return answer

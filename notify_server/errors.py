@@ -96,7 +96,7 @@ class DatabaseConflict(DatabaseError):
 
 
 class DatabaseRefused(DatabaseError):
-    """A constraint, a trigger or a type refused the values (classes 21 to 27, 44, P0)."""
+    """A constraint, a policy, a trigger or a type refused the values."""
 
     code, status = "refused", 422
 

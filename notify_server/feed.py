@@ -58,6 +58,7 @@ class _Feed:
     sockets: dict[str, _Socket] = field(default_factory=dict)
     opening: asyncio.Task[None] | None = None
     pulling: bool = False
+    pull_again: bool = False  # a hint came that the pull under way may not have seen
     early: list[Notification] = field(default_factory=list)  # came while head was not known yet
 
 
@@ -79,14 +80,13 @@ class Feeds:
             feed = self._feeds[user_id] = _Feed(user_id)
             feed.opening = asyncio.create_task(self._load_head(feed))
         self._by_sid[sid] = feed
-        feed.sockets[sid] = socket = _Socket(sid, 0)
+        feed.sockets[sid] = _Socket(sid, feed.head)
         try:
             if feed.opening is not None:
                 await asyncio.shield(feed.opening)
         except BaseException:
             self.close(sid)
             raise
-        socket.cursor = feed.head
 
     def joined(self, sid: str) -> None:
         """The socket's CONNECT has been answered."""
@@ -151,6 +151,8 @@ class Feeds:
                 del self._feeds[feed.user_id]
             raise
         feed.opening = None
+        for socket in feed.sockets.values():
+            socket.cursor = feed.head
         early, feed.early = feed.early, []
         for notification in early:
             self._accept(feed, notification)
@@ -170,6 +172,7 @@ class Feeds:
             self._sockets.emit_to_room(feed.user_id, notification.event)
 
     def _pull_soon(self, feed: _Feed) -> None:
+        feed.pull_again = True
         if not feed.pulling:
             feed.pulling = True
             self._spawn(self._pull(feed))
@@ -177,13 +180,13 @@ class Feeds:
     async def _pull(self, feed: _Feed) -> None:
         """From the head to the inbox's end. Where the database is away, the next poll begins anew."""
         try:
-            while self._feeds.get(feed.user_id) is feed:
+            while feed.pull_again and self._feeds.get(feed.user_id) is feed:
+                feed.pull_again = False
                 stretch = await self._inbox.after(feed.user_id, feed.head, _PULL_ROWS)
                 for notification in stretch.notifications:
                     self._advance(feed, notification)
-                if stretch.complete:
-                    feed.head = max(feed.head, stretch.last_seq)  # the newest may have been deleted again
-                    return
+                feed.head = max(feed.head, stretch.upto)  # the newest may have been deleted again
+                feed.pull_again = feed.pull_again or not stretch.complete
         except NotifyError as error:
             log.info("feed_not_pulled", extra={"code": error.code})
         finally:
@@ -203,9 +206,8 @@ class Feeds:
                 self._advance(feed, notification)
                 self._sockets.emit_to_socket(socket.sid, notification.event)
                 socket.cursor = notification.seq
-            if stretch.complete:
-                feed.head = max(feed.head, stretch.last_seq)
-                socket.cursor = max(socket.cursor, stretch.last_seq)
+            feed.head = max(feed.head, stretch.upto)
+            socket.cursor = max(socket.cursor, stretch.upto)
             if socket.cursor == feed.head:
                 self._sockets.enter_room(socket.sid, feed.user_id)
                 return

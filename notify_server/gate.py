@@ -31,6 +31,8 @@ class Gate:
         self._verifier = verifier
         self._policy = OriginPolicy.of(settings.client_url or ())
         self._development = settings.trust_user_id
+        # an app's development tokens mean nothing here, where no key was given
+        self._ids_alone = settings.trust_user_id and not (settings.jwt_secret or settings.jwt_public_key)
         self._cookie = settings.jwt_cookie
         self._grace_s = settings.socket_token_grace
 
@@ -68,7 +70,9 @@ class Gate:
 
     def identify_socket(self, request: web.BaseRequest, token: str | None, claimed_id: str | None) -> Identity:
         """`token` and `claimed_id` are the handshake's `auth.token` and `auth.userId`. Same errors."""
-        if token is not None:
+        if self._ids_alone and claimed_id is not None:
+            credential = Credential("user", claimed_id, "auth")
+        elif token is not None:
             credential = Credential("bearer", token, "auth")
         elif self._development and claimed_id is not None:
             credential = Credential("user", claimed_id, "auth")

@@ -29,11 +29,11 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A user's notifications after some seq, in order; `last_seq` is the newest there was in the same snapshot, and
-    `complete` tells whether the stretch reaches it."""
+    """A user's notifications after some seq, in order. It tells all there was up to the seq `upto`, in one snapshot;
+    `complete` where that is the inbox's end."""
 
     notifications: list[Notification]
-    last_seq: int
+    upto: int
     complete: bool
 
 
@@ -68,7 +68,8 @@ class Inbox:
                     found.append(Notification(user_id, seq_of_row, decode(event)))
                 except ValueError:
                     log.exception("notification_not_readable", extra={"seq": seq_of_row})
-        return Stretch(found, rows[0][2] if rows else 0, complete=len(rows) < max_rows)
+        complete = len(rows) < max_rows
+        return Stretch(found, 0 if not rows else rows[-1][2 if complete else 0], complete)
 
 
 def from_json(events: list[dict[str, Any]]) -> list[Notification]:

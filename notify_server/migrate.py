@@ -14,7 +14,7 @@ _TIMEOUT_S = 600
 # The lock is waited for as long as another server migrates; after that the app's tables are waited for only shortly.
 _PROLOGUE = """
 SELECT pg_advisory_xact_lock(7237401);
-SET LOCAL lock_timeout = '5s';
+SET LOCAL lock_timeout = '1s';
 """
 _BOOTSTRAP = """
 CREATE SCHEMA IF NOT EXISTS notify;

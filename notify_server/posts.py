@@ -5,14 +5,16 @@ Rows come as JSON that PostgreSQL has written; ids come and go as text.
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from notify_server.db import Database
-from notify_server.errors import Forbidden, Invalid, NotFound
+from notify_server.errors import ConfigError, DatabaseLost, Forbidden, Invalid, NotFound, OutcomeUnknown
 from notify_server.ids import IdColumn, IdColumns
-from notify_server.sql import queries
+from notify_server.sql import Query, queries
 
 _sql = queries("posts")
 _comments_sql = queries("comments")
@@ -31,6 +33,12 @@ class Page:
 
 
 async def load_id_columns(db: Database) -> IdColumns:
+    """Raises ConfigError where row-level security would hide the app's rows from us."""
+    if hidden := await db.value(_sql.hidden_tables):
+        raise ConfigError(
+            f"row-level security hides rows of {hidden} from the role of DATABASE_URL: connect as the table's owner "
+            "(without FORCE ROW LEVEL SECURITY) or as a role with BYPASSRLS"
+        )
     types: dict[str, str] = dict(await db.fetch(_sql.column_types))
     return IdColumns(**{name: IdColumn(types[name]) for name in ("people", "posts", "comments")})
 
@@ -61,18 +69,19 @@ class Posts:
         return orjson.Fragment(found)
 
     async def create_post(self, user_id: str, title: str, body: str) -> orjson.Fragment:
-        """Raises Forbidden (`unknown_user`), DatabaseRefused."""
+        """Raises Forbidden (`unknown_user`), DatabaseRefused, OutcomeUnknown."""
         author_id = self._ids.people.parse(user_id)
         found = None
         if author_id is not None:
-            found = await self._db.value(_sql.create_post, author_id=author_id, title=title, body=body)
+            found = await self._write(_sql.create_post, author_id=author_id, title=title, body=body)
         if found is None:
             raise unknown_user()
         return orjson.Fragment(found)
 
     async def list_comments(self, post_id: str, after: str | None, max_rows: int) -> Page:
+        after_time, after_id = _comment_cursor(self._ids.comments, after)
         rows = await self._db.fetch(
-            _sql.list_comments, post_id=self._post_id(post_id), after=_cursor(self._ids.comments, "after", after),
+            _sql.list_comments, post_id=self._post_id(post_id), after_time=after_time, after_id=after_id,
             max_rows=max_rows + 1,
         )  # fmt: skip
         if not rows:
@@ -82,12 +91,18 @@ class Posts:
     async def delete_comment(self, user_id: str, comment_id: str) -> None:
         """One's own; another's is as unknown as one that does not exist."""
         parsed, author_id = self._ids.comments.parse(comment_id), self._ids.people.parse(user_id)
-        if (
-            parsed is None
-            or author_id is None
-            or not await self._db.value(_comments_sql.delete_comment, id=parsed, author_id=author_id)
-        ):
+        deleted = None
+        if parsed is not None and author_id is not None:
+            deleted = await self._write(_comments_sql.delete_comment, id=parsed, author_id=author_id)
+        if deleted is None:
             raise NotFound("there is no such comment of yours")
+
+    async def _write(self, query: Query, **values: Any) -> Any:
+        """Raises OutcomeUnknown where the connection broke: the write may have been committed."""
+        try:
+            return await self._db.value(query, **values)
+        except DatabaseLost as lost:
+            raise OutcomeUnknown("the database went away, and whether this was written is not known") from lost
 
     def _post_id(self, text: str) -> str:
         parsed = self._ids.posts.parse(text)
@@ -103,6 +118,18 @@ def _cursor(column: IdColumn, field: str, text: str | None) -> str | None:
     if parsed is None:
         raise Invalid(f"{field} must be a cursor that an earlier page gave", field=field)
     return parsed
+
+
+def _comment_cursor(column: IdColumn, text: str | None) -> tuple[str | None, str | None]:
+    """`<created_at>~<id>`: it holds its place also when its comment is deleted. Raises Invalid."""
+    if text is None:
+        return None, None
+    moment, _, comment_id = text.partition("~")
+    try:
+        datetime.datetime.fromisoformat(moment)
+    except ValueError:
+        comment_id = ""
+    return moment, _cursor(column, "after", comment_id)
 
 
 def _page(rows: list[tuple[str, str]] | list[tuple[object, ...]], max_rows: int) -> Page:

@@ -70,13 +70,19 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 def normalise_database_url(url: str) -> tuple[str, list[str]]:
     """A URL as other tools write it → (one that libpq takes, what was changed). Raises ValueError."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:  # whose words would quote a part of the password
+        raise ValueError("the port is no number up to 65535, or a character of the password is not %-encoded") from None
+    if "#" in url or re.search(r"%(?![0-9A-Fa-f]{2})", url):
+        raise ValueError("a # or a % in the password must be written as %23 or %25")
     if parts.scheme not in ("postgres", "postgresql"):
         raise ValueError("the scheme is not postgresql")
     if "," in parts.netloc:
         raise ValueError("several hosts are not supported: name the primary, or a proxy that finds it")
-    if (parts.port or 5432) < 1 or (not parts.path.strip("/") and not parts.hostname and not parts.query):
-        raise ValueError("no host and no database")  # parts.port raises ValueError by itself
+    if port == 0 or (not parts.path.strip("/") and not parts.hostname and not parts.query):
+        raise ValueError("it names no host and no database")
     kept, notes = [], []
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name in _FOREIGN_PARAMETERS:

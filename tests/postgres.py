@@ -125,7 +125,7 @@ class PgBouncer:
         config.write_text(
             f"[databases]\n* = host=127.0.0.1 port={cluster.port} user=postgres\n"
             f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={self.port}\nauth_type=any\npool_mode=transaction\n"
-            "unix_socket_dir=\nmax_client_conn=500\ndefault_pool_size=20\nserver_idle_timeout=5\n"
+            "unix_socket_dir=\nmax_client_conn=500\ndefault_pool_size=20\nserver_idle_timeout=5\nserver_login_retry=1\n"
         )
         self._process = subprocess.Popen(
             [program, "-q", str(config)], user=unprivileged_user(), stderr=subprocess.DEVNULL, cwd="/"

@@ -273,6 +273,9 @@ async def test_a_host_name_is_looked_up_without_stopping_the_loop_and_all_addres
 @pytest.mark.parametrize(
     ("sql", "error", "state", "retryable"),
     [
+        ("DO $$ BEGIN RAISE SQLSTATE 'AB001'; END $$", DatabaseRefused, "AB001", False),
+        ("DO $$ BEGIN RAISE SQLSTATE '42501'; END $$", DatabaseRefused, "42501", False),
+        ("DO $$ BEGIN RAISE SQLSTATE 'XX000'; END $$", DatabaseError, "XX000", False),
         ("SELECT 1 / 0", DatabaseRefused, "22012", False),
         ("SELECT 99999999999999999999::bigint", DatabaseRefused, "22003", False),
         ("""SELECT '"\\u0000"'::jsonb ->> 0""", DatabaseRefused, "22P05", False),
@@ -338,6 +341,17 @@ async def closed(url: str) -> Database:
 async def test_after_the_close_nothing_is_opened(closed: Database) -> None:
     with pytest.raises(DatabaseAway):
         await closed.value(ONE)
+
+
+async def test_no_descriptor_left_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left() -> Any:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("selectors.DefaultSelector", none_left)
+    db = open_database(url)
+    with pytest.raises(DatabaseAway):
+        await db.value(ONE)
+    await db.close()
 
 
 def test_one_probe_stands_in_for_select() -> None:

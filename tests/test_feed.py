@@ -128,8 +128,7 @@ async def test_a_hint_while_the_head_is_being_read_is_kept(db: Database, screens
     read.set()
     await asyncio.gather(*opening)
     feeds.delivered(deliver(other, 2))
-    await eventually(lambda: screens.shown["a"] == [1, 2] or screens.shown["a"] == [2])
-    await eventually(lambda: screens.shown["a"] == screens.shown["b"])
+    await eventually(lambda: screens.shown["a"] == screens.shown["b"] == [1, 2])
 
 
 async def test_the_newest_deleted_again_does_not_stop_the_feed(feeds: Feeds, screens: Screens, other: Sql) -> None:

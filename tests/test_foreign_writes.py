@@ -16,9 +16,11 @@ from notify_server import drain
 from notify_server.app import _background
 from notify_server.db import Database
 from notify_server.drain import Drain, Reconciler
+from notify_server.errors import ConfigError
 from notify_server.inbox import Notification
+from notify_server.posts import load_id_columns
 from tests.clients import Client, NodeClients
-from tests.conftest import Running, lacking
+from tests.conftest import Running, lacking, open_database
 from tests.postgres import Cluster, Sql, make_folder, sql
 from tests.waiting import eventually
 
@@ -38,13 +40,17 @@ async def arrival_s(client: Client, since: float, times: int = 1) -> float:
 
 
 async def test_a_row_from_psql_arrives_within_300_ms(ada: Client, cluster: Cluster, direct_url: str) -> None:
-    await asyncio.to_thread(cluster.psql, direct_url, "-qc", INSERT)
-    assert await arrival_s(ada, time.monotonic()) < 0.3
+    told = await asyncio.to_thread(
+        cluster.psql, direct_url, "-qAt", "-c", INSERT, "-c", "SELECT extract(epoch FROM clock_timestamp())"
+    )
+    await arrival_s(ada, time.monotonic())
+    assert time.time() - float(told) < 0.3  # psql's own clock, right behind its commit
     assert (await ada.notified())[0]["fromUser"] == "Grace"
 
 
 async def test_a_thousand_rows_of_one_statement_arrive_once_each_in_order(ada: Client, other: Sql) -> None:
     other.run("INSERT INTO comments (post_id, author_id, body) SELECT 1, 2, n::text FROM generate_series(1, 1000) n")
+    assert await arrival_s(ada, time.monotonic()) < 0.3
     got = [event["commentId"] for event in await ada.notified(1000)]
     assert got == sorted(got)
     assert len(set(got)) == 1000
@@ -86,6 +92,7 @@ async def test_a_role_without_rights_on_notify_and_row_level_security(ada: Clien
         other.run("CREATE POLICY write_only ON comments FOR INSERT TO plain_app WITH CHECK (true)")
         with sql(direct_url.replace("postgres@", "plain_app@")) as app:
             app.run(INSERT)
+            assert await arrival_s(ada, time.monotonic()) < 0.3
             assert app.run("SELECT * FROM comments") == []
             with pytest.raises(Exception, match="permission denied for schema notify"):
                 app.run("SELECT notify.send('1', 'x')")
@@ -231,6 +238,88 @@ async def test_a_row_that_cannot_be_settled_is_set_aside_alone(drained: list[Not
     assert inbox(other) == [1, 2, 3, 4, 5, 6, 8, 9, 10]
     assert other.run("SELECT kind, key, left(reason, 5) FROM notify.poison") == [("comment", "7", "23514")]
     assert settled(other)
+
+
+async def test_an_insert_that_is_moved_in_the_same_transaction_notifies_once(
+    drained: list[Notification], other: Sql
+) -> None:
+    other.run(INSERT + "; UPDATE comments SET post_id = 2; UPDATE comments SET post_id = 1")
+    await eventually(lambda: settled(other))
+    assert len(drained) == 1
+    assert inbox(other) == [1]
+
+
+async def test_a_row_that_the_scan_finds_and_nobody_can_settle_blocks_no_other(
+    db: Database, drained: list[Notification], other: Sql
+) -> None:
+    other.run("ALTER TABLE notify.notification ADD CONSTRAINT no_three CHECK (comment_id <> '3')")
+    other.run("ALTER TABLE comments DISABLE TRIGGER notify_insert")
+    other.run("INSERT INTO comments (post_id, author_id, body) SELECT 1, 2, '' FROM generate_series(1, 5)")
+    async with _background(Reconciler(db).run()):
+        await eventually(lambda: inbox(other) == [1, 2, 4, 5])
+    assert other.run("SELECT key FROM notify.poison") == ["3"]
+
+
+async def test_deletions_that_nothing_told_us_of_are_found(
+    db: Database, drained: list[Notification], other: Sql
+) -> None:
+    other.run("INSERT INTO comments (post_id, author_id, body) SELECT 1, 2, '' FROM generate_series(1, 3)")
+    await eventually(lambda: len(drained) == 3)
+    other.run("ALTER TABLE comments DISABLE TRIGGER notify_delete")
+    other.run("DELETE FROM comments WHERE id = 2")
+    async with _background(Reconciler(db).run()):
+        await eventually(lambda: inbox(other) == [1, 3])
+    assert counts_agree(other)
+
+
+async def test_a_send_waits_for_a_missing_function_of_ours(db: Database, other: Sql) -> None:
+    other.run("ALTER FUNCTION notify.deliver_v1 RENAME TO deliver_away")
+    other.run("SELECT notify.send('1', 'hello')")
+    got: list[Notification] = []
+    async with _background(Drain(db, got.extend).run()):
+        await asyncio.sleep(0.5)
+        assert got == []
+        other.run("ALTER FUNCTION notify.deliver_away RENAME TO deliver_v1")
+        await eventually(lambda: len(got) == 1)
+    assert other.value("SELECT count(*) FROM notify.poison") == 0
+
+
+async def test_rows_that_a_policy_hides_from_us_do_not_pass_for_deleted(
+    db: Database, drained: list[Notification], other: Sql, cluster: Cluster, direct_url: str
+) -> None:
+    other.run(INSERT)
+    await eventually(lambda: inbox(other) == [1])
+    name = direct_url.rsplit("/", 1)[1]
+    other.run("DROP ROLE IF EXISTS owner_without_rights; CREATE ROLE owner_without_rights LOGIN")
+    try:
+        for table in ("users", "posts", "comments"):
+            other.run(f"ALTER TABLE {table} OWNER TO owner_without_rights")
+        for kind, names in (
+            ("VIEW", ["people", "posts", "comments", "drafts"]),
+            (
+                "TABLE",
+                other.run("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'notify'::regnamespace"),
+            ),
+        ):
+            for one in names:
+                other.run(f"ALTER {kind} notify.{one} OWNER TO owner_without_rights")
+        other.run("GRANT ALL ON SCHEMA notify, public TO owner_without_rights")
+        other.run("GRANT ALL ON ALL TABLES IN SCHEMA notify TO owner_without_rights")
+        other.run("GRANT ALL ON ALL SEQUENCES IN SCHEMA notify TO owner_without_rights")
+        other.run("GRANT ALL ON ALL FUNCTIONS IN SCHEMA notify TO owner_without_rights")
+        other.run("ALTER TABLE comments ENABLE ROW LEVEL SECURITY; ALTER TABLE comments FORCE ROW LEVEL SECURITY")
+        with sql(cluster.url(name, "owner_without_rights")) as owner:
+            assert owner.run("SELECT * FROM comments") == []
+            with pytest.raises(Exception, match="row-level security"):
+                owner.run("SELECT notify.reconcile_gone_v1(NULL, 100)")
+        unprivileged = open_database(cluster.url(name, "owner_without_rights"))
+        with pytest.raises(ConfigError, match="row-level security hides rows of comments"):
+            await load_id_columns(unprivileged)
+        await unprivileged.close()
+        assert inbox(other) == [1]
+    finally:
+        other.run("REASSIGN OWNED BY owner_without_rights TO postgres; DROP OWNED BY owner_without_rights")
+        other.run("DROP ROLE owner_without_rights")
 
 
 # --- our schema broken: the app's INSERT neither waits nor fails, and what it wrote is found later -----------------

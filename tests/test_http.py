@@ -222,7 +222,20 @@ async def test_comments_are_listed_oldest_first_by_pages(server: Running) -> Non
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=101", "limit=x", "limit=", "limit=٣", "after=x", "after=", "limit=1e1"]
+    "query",
+    [
+        "after=2026-01-01~x",
+        "after=5",
+        "after=now~1",
+        "limit=0",
+        "limit=101",
+        "limit=x",
+        "limit=",
+        "limit=٣",
+        "after=x",
+        "after=",
+        "limit=1e1",
+    ],
 )
 async def test_a_bad_cursor_or_limit_is_422_naming_it(server: Running, query: str) -> None:
     status, body, _ = await ask(server, "GET", f"/posts/1/comments?{query}", headers=GRACE)

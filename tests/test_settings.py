@@ -30,7 +30,8 @@ WRONG = [
     ("DATABASE_URL", ""), ("DATABASE_URL", "mysql://localhost/x"), ("DATABASE_URL", "localhost:5432/x"),
     ("DATABASE_URL", "postgresql://a,b/x"), ("DATABASE_URL", "postgresql://host:port/x"),
     ("DATABASE_URL", "postgresql://host:99999/x"), ("DATABASE_URL", "postgresql://host/x?colour=blue"),
-    ("DATABASE_URL", "postgresql://"),
+    ("DATABASE_URL", "postgresql://"), ("DATABASE_URL", "postgres://u:xxx#x@h/x"),
+    ("DATABASE_URL", "postgres://u:x%zz@h/x"),
     ("PGPORT", "x"), ("PGSSLMODE", "no-verify"),
     ("DB_POOL_SIZE", "1"), ("DB_POOL_SIZE", "many"), ("DB_TIMEOUT_S", "0"), ("DB_WAIT_S", "-1"),
     ("DB_CONNECT_TIMEOUT_S", ""),
@@ -55,6 +56,16 @@ def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, varia
     assert "\n" not in message
     assert re.search(rf"\b{variable}\b", message)
     assert "x" * 32 not in message
+
+
+@pytest.mark.parametrize("url", ["postgres://u:canary#x@h/x", "postgres://u:canary%zz@h/x", "postgres://u:ca/nary:x@h/x",
+                                 "mysql://u:canary@h/x", "postgres://u:canary@h/x?y=canary",
+                                 "postgres://u:canary@a,b/x"])  # fmt: skip
+def test_no_part_of_a_password_is_in_the_complaint(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        from_environment(monkeypatch, {**SECRET, "DATABASE_URL": url})
+    assert "canary" not in raised.value.message
+    assert "nary" not in raised.value.message
 
 
 def test_every_setting_says_what_it_takes() -> None:

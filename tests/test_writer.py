@@ -13,7 +13,7 @@ from notify_server.comments import CommentWriter
 from notify_server.db import Database
 from notify_server.errors import DatabaseLost, Forbidden, Invalid, NotFound, NotifyError, OutcomeUnknown, Overloaded
 from notify_server.inbox import Notification
-from notify_server.posts import load_id_columns
+from notify_server.posts import Posts, load_id_columns
 from notify_server.sql import Query
 from tests.clients import NodeClients
 from tests.conftest import Running
@@ -200,10 +200,57 @@ async def test_a_counter_row_that_somebody_holds_delays_its_own_comment_alone(
         assert (await writing[25])["body"] == "25"
 
 
+@pytest.mark.parametrize("code", ["AB001", "42501", "P0001", "XY123"])
+async def test_whatever_code_the_app_s_trigger_raises_it_is_its_own_row_s_alone(
+    writer: CommentWriter, other: Sql, code: str
+) -> None:
+    other.run(f"""
+        CREATE FUNCTION judge() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.body = 'bad' THEN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER judge BEFORE INSERT ON comments FOR EACH ROW EXECUTE FUNCTION judge()""")
+    answers = await asyncio.gather(
+        *(outcome(writer.write(GRACE, "1", "bad" if n == 40 else str(n))) for n in range(100))
+    )
+    assert [n for n, answer in enumerate(answers) if isinstance(answer, NotifyError)] == [40]
+    assert (answers[40].status, answers[40].code) == (422, "refused")
+
+
+async def test_many_that_wait_for_a_held_post_do_not_hold_up_the_others(
+    writer: CommentWriter, other: Sql, direct_url: str
+) -> None:
+    """250 behind one counter row that somebody holds, among them 3 that are free; then one post's lock is released."""
+    other.run("ALTER TABLE posts ADD comments int NOT NULL DEFAULT 0")
+    other.run("INSERT INTO posts (author_id, title, body) VALUES (1, '', '')")
+    other.run("""
+        CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN UPDATE posts SET comments = comments + 1 WHERE id = NEW.post_id; RETURN NULL; END $$;
+        CREATE TRIGGER count_up AFTER INSERT ON comments FOR EACH ROW EXECUTE FUNCTION count_up()""")
+    with sql(direct_url) as holder, sql(direct_url) as shorter:
+        for held, post in ((holder, 2), (shorter, 3)):
+            held.run("BEGIN")
+            held.run(f"UPDATE posts SET title = 'held' WHERE id = {post}")
+        writing = [
+            asyncio.create_task(outcome(writer.write(GRACE, "1" if n % 80 == 7 else "2", str(n)))) for n in range(250)
+        ]
+        third = asyncio.create_task(outcome(writer.write(GRACE, "3", "third")))
+        started = time.monotonic()
+        await asyncio.gather(*(task for n, task in enumerate(writing) if n % 80 == 7))
+        assert time.monotonic() - started < 1.5
+        shorter.run("COMMIT")
+        assert (await third)["body"] == "third"
+        assert time.monotonic() - started < 4.5
+        holder.run("COMMIT")
+        answers = await asyncio.gather(*writing)
+    assert [answer for answer in answers if isinstance(answer, NotifyError)] == []
+    assert other.value("SELECT count(*) FROM comments") == 251
+
+
 async def test_a_post_held_for_too_long_is_503(writer: CommentWriter, held_post: Sql) -> None:
     assert held_post
+    started = time.monotonic()
     answer = await outcome(writer.write(GRACE, "2", "patient"))
     assert (answer.status, answer.retry_after_s) == (503, 1)
+    assert time.monotonic() - started < 10
 
 
 async def test_too_many_waiting_is_503(db: Database, held_post: Sql) -> None:
@@ -227,6 +274,20 @@ async def test_who_nobody_knows_and_what_is_not_there(writer: CommentWriter) -> 
 
 
 # --- a COMMIT whose answer is lost --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["create_post", "delete_comment"])
+async def test_the_small_writes_say_so_too_when_their_answer_is_lost(
+    db: Database, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    posts = Posts(db, await load_id_columns(db))
+
+    async def lose(*_args: Any, **_values: Any) -> Any:
+        raise DatabaseLost("gone")
+
+    monkeypatch.setattr(db, "value", lose)
+    with pytest.raises(OutcomeUnknown):
+        await (posts.create_post(ADA, "t", "b") if method == "create_post" else posts.delete_comment(ADA, "1"))
 
 
 class LosingDatabase:

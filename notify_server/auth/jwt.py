@@ -22,6 +22,7 @@ from notify_server.settings import Settings
 log = logging.getLogger(__name__)
 
 _MAX_TOKEN_CHARS = 8192
+_CLOCK_SKEW_S = 30  # for `nbf`: an issuer whose clock is ahead
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
@@ -83,13 +84,14 @@ class JwtVerifier:
         return Identity(str(user_id), None if expiry is None else int(expiry) + self._socket_grace_s)
 
     def _decode(self, token: str, grace_s: float) -> dict[str, Any]:
-        # PyJWT's leeway would let tokens in before their time as well, so it leaves the expiry to us.
+        # PyJWT's leeway would let tokens in a day before their time, too, so it leaves the expiry to us.
         with warnings.catch_warnings() if self._short else contextlib.nullcontext():
             if self._short:
                 warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # said once, at the start
             claims: dict[str, Any] = jwt.decode(
                 token, self._key, algorithms=self._algorithms, audience=self._audience, issuer=self._issuer,
-                options={"require": self._required, "verify_sub": False, "verify_exp": False},
+                leeway=_CLOCK_SKEW_S,
+                options={"require": self._required, "verify_sub": False, "verify_exp": False, "verify_iat": False},
             )  # fmt: skip
         expiry = claims.get("exp")
         if expiry is not None and int(expiry) <= time.time() - grace_s:

@@ -71,6 +71,9 @@ DECLARE
     comments_table regclass := (comments ->> 'table')::regclass;
     part           record;
 BEGIN
+    -- In the order in which apps lock them, parents first; waiting is bounded by the caller's lock_timeout.
+    EXECUTE format('LOCK TABLE %s, %s, %s IN SHARE ROW EXCLUSIVE MODE', people_table, posts_table, comments_table);
+
     FOR part IN SELECT s.value ->> 'table' AS tab, c.value AS col
                 FROM jsonb_each(spec) s, jsonb_each_text(s.value - 'table') c LOOP
         PERFORM notify.column_type_v1(part.tab::regclass, part.col);
@@ -89,7 +92,8 @@ BEGIN
     CREATE VIEW notify.drafts AS
     SELECT c.id AS comment_id, p.author_id::text AS user_id, 'comment' AS type,
            jsonb_build_object('postId', notify.json_id_v1(p.id), 'commentId', notify.json_id_v1(c.id),
-                              'fromUser', u.name, 'message', u.name || ' commented on your post') AS payload,
+                              'fromUser', coalesce(u.name, 'Somebody'),
+                              'message', coalesce(u.name, 'Somebody') || ' commented on your post') AS payload,
            'post:' || p.id AS topic, c.author_id::text AS actor_id, p.id::text AS post_id
     FROM notify.comments c
     JOIN notify.posts p ON p.id = c.post_id
@@ -145,8 +149,6 @@ BEGIN
     EXECUTE format('CREATE TRIGGER notify_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT'
                    ' EXECUTE FUNCTION notify.on_truncate(''people'')', people_table);
 
-    -- What is there already is nobody's news.
-    INSERT INTO notify.considered (comment_id) SELECT c.id::text FROM notify.comments c ON CONFLICT DO NOTHING;
     INSERT INTO notify.attachment (spec) VALUES (attach_v1.spec);
 END $outer$;
 

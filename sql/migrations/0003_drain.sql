@@ -13,10 +13,18 @@ LANGUAGE plpgsql AS $$
 DECLARE
     present text[] := ARRAY(SELECT c.id::text FROM notify.comments c
                             WHERE c.id IN (SELECT notify.to_comment_id(k) FROM unnest(keys) k));
-    dropped text[] := CASE WHEN moved THEN keys
-                           ELSE ARRAY(SELECT unnest(keys) EXCEPT SELECT unnest(present)) END;
+    dropped text[] := ARRAY(SELECT unnest(keys) EXCEPT SELECT unnest(present));
     fresh   text[];
 BEGIN
+    IF moved THEN -- those about which others are to be told now, or other things of it, begin anew
+        dropped := dropped || ARRAY(
+            SELECT p FROM unnest(present) p
+            WHERE (SELECT array_agg((d.user_id, d.post_id, d.actor_id)::text ORDER BY d.user_id)
+                   FROM notify.drafts d WHERE d.comment_id = notify.to_comment_id(p))
+               IS DISTINCT FROM
+                  (SELECT array_agg((n.user_id, n.post_id, n.actor_id)::text ORDER BY n.user_id)
+                   FROM notify.notification n WHERE n.comment_id = p));
+    END IF;
     IF cardinality(dropped) > 0 THEN
         PERFORM notify.retract_v1(array_agg(n.user_id), array_agg(n.seq))
         FROM notify.notification n WHERE n.comment_id = ANY (dropped) HAVING count(*) > 0;
@@ -132,13 +140,15 @@ CREATE FUNCTION notify.passing_v1(state text) RETURNS boolean LANGUAGE sql IMMUT
     SELECT left(state, 2) IN ('25', '40', '53', '55', '57', '58', 'XX')
 $$;
 
--- Sets one row aside. A comment that failed because a definition is broken (class 42: the drafts' view, a column) is
--- left to the reconciling scan instead, which finds it when that is mended.
+-- Sets one row aside. Where a definition is broken (class 42: the drafts' view, a function of ours), a comment is left to
+-- the reconciling scan, which finds it when that is mended; anything else waits for the repair where it is.
 CREATE FUNCTION notify.set_aside_v1(o notify.outbox, state text, reason text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF o.kind IN ('comment', 'moved') AND left(state, 2) = '42' THEN
         PERFORM nextval('notify.missed');
         RETURN;
+    ELSIF left(state, 2) = '42' THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = reason;
     END IF;
     INSERT INTO notify.poison (id, kind, key, draft, reason)
     VALUES (o.id, o.kind, o.key, o.draft, state || ': ' || reason) ON CONFLICT DO NOTHING;
@@ -157,7 +167,8 @@ END $$;
 -- One step of the drain: at most max_rows outbox rows, in order of id.
 -- {"busy": another server drains, "taken": rows, "more": go on at once, "poisoned": rows set aside,
 --  "notifications": [event_json_v1, …]}
-CREATE FUNCTION notify.drain_v1(max_rows int) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify.drain_v1(max_rows int) RETURNS jsonb LANGUAGE plpgsql
+SET row_security = off AS $$ -- an error where a policy would hide rows: what it hides must not pass for deleted
 DECLARE
     taken     notify.outbox[];
     run       record;
@@ -246,14 +257,14 @@ BEGIN
          + pg_relation_size('notify.outbox_2');
 END $$;
 
--- Settles comments that nothing told us of (a trigger's guard swallowed an error, or the trigger was away), upwards
--- from the id `after`, or the newest where `newest` is set. {"busy", "last": where to go on, null at the end, "found",
--- "notifications"}
-CREATE FUNCTION notify.reconcile_v1(after text, newest boolean, max_rows int) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- Puts comments into the outbox that nothing told us of (a trigger's guard swallowed an error, or the trigger was away),
+-- upwards from the id `after`, or the newest where `newest` is set; the drain does the rest.
+-- {"busy": another server drains, "last": where to go on, null at the end, "found": how many}
+CREATE FUNCTION notify.reconcile_v1(after text, newest boolean, max_rows int) RETURNS jsonb LANGUAGE plpgsql
+SET row_security = off AS $$
 DECLARE
-    ids       text[];
-    unknown   text[];
-    delivered notify.notification[];
+    ids     text[];
+    unknown text[];
 BEGIN
     IF NOT notify.try_drain_lock_v1() THEN
         RETURN jsonb_build_object('busy', true);
@@ -268,18 +279,16 @@ BEGIN
     END IF;
     unknown := ARRAY(SELECT i FROM unnest(ids) WITH ORDINALITY AS u (i, n)
                      WHERE NOT EXISTS (SELECT FROM notify.considered k WHERE k.comment_id = i)
+                       AND i NOT IN (SELECT o.key FROM notify.outbox o WHERE o.kind IN ('comment', 'moved'))
                      ORDER BY CASE WHEN newest THEN -n ELSE n END);
-    unknown := ARRAY(SELECT i FROM unnest(unknown) WITH ORDINALITY AS u (i, n)
-                     WHERE i NOT IN (SELECT o.key FROM notify.outbox o WHERE o.kind IN ('comment', 'moved'))
-                     ORDER BY n); -- the drain will come to those
-    delivered := ARRAY(SELECT n FROM notify.settle_comments_v1(unknown, false) n);
+    PERFORM notify.append_v1('comment', unknown);
     RETURN jsonb_build_object('busy', false, 'found', cardinality(unknown),
-        'last', CASE WHEN NOT newest AND cardinality(ids) = max_rows THEN ids[max_rows] END,
-        'notifications', notify.events_json_v1(delivered));
+        'last', CASE WHEN NOT newest AND cardinality(ids) = max_rows THEN ids[max_rows] END);
 END $$;
 
 -- The other way round: comments once considered that are gone. Same answer as reconcile_v1, by the considered id.
-CREATE FUNCTION notify.reconcile_gone_v1(after text, max_rows int) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION notify.reconcile_gone_v1(after text, max_rows int) RETURNS jsonb LANGUAGE plpgsql
+SET row_security = off AS $$
 DECLARE
     ids  text[];
     gone text[];
@@ -290,10 +299,11 @@ BEGIN
     ids := ARRAY(SELECT k.comment_id FROM notify.considered k WHERE k.comment_id > coalesce(after, '')
                  ORDER BY k.comment_id LIMIT max_rows);
     gone := ARRAY(SELECT i FROM unnest(ids) i
-                  WHERE NOT EXISTS (SELECT FROM notify.comments c WHERE c.id = notify.to_comment_id(i)));
-    PERFORM notify.settle_comments_v1(gone, false);
+                  WHERE NOT EXISTS (SELECT FROM notify.comments c WHERE c.id = notify.to_comment_id(i))
+                    AND i NOT IN (SELECT o.key FROM notify.outbox o WHERE o.kind IN ('comment', 'moved')));
+    PERFORM notify.append_v1('comment', gone);
     RETURN jsonb_build_object('busy', false, 'found', cardinality(gone),
-        'last', CASE WHEN cardinality(ids) = max_rows THEN ids[max_rows] END, 'notifications', '[]'::jsonb);
+        'last', CASE WHEN cardinality(ids) = max_rows THEN ids[max_rows] END);
 END $$;
 
 -- What tells the server that a full scan is due: {"missed": how often a guard swallowed something, "triggers": how

@@ -48,7 +48,8 @@ BEGIN
     INTO outcomes, ids
     FROM judged j LEFT JOIN numbered i ON i.n = j.n LEFT JOIN written w ON w.id = i.id;
 
-    PERFORM set_config('lock_timeout', '2s', true), set_config('notify.aside', 'off', true);
+    PERFORM set_config('lock_timeout', CASE WHEN patient THEN '2s' ELSE '500ms' END, true),
+            set_config('notify.aside', 'off', true);
 
     INSERT INTO notify.batch (id, comment_ids) VALUES (batch_id, ids);
     BEGIN

@@ -7,11 +7,11 @@ SELECT notify.drain_v1(%(max_rows)s)::text
 SELECT notify.rotate_v1(%(max_bytes)s)
 
 -- name: reconcile
--- Settles comments that nothing told us of.
+-- Puts comments into the outbox that nothing told us of.
 SELECT notify.reconcile_v1(%(after)s::text, %(newest)s::boolean, %(max_rows)s)::text
 
 -- name: reconcile_gone
--- Takes back notifications of comments whose deletion nothing told us of.
+-- Puts comments into the outbox whose deletion nothing told us of.
 SELECT notify.reconcile_gone_v1(%(after)s::text, %(max_rows)s)::text
 
 -- name: watch

@@ -23,6 +23,11 @@ SELECT jsonb_build_object('id', notify.json_id_v1(p.id), 'authorId', notify.json
                           'title', p.title, 'body', p.body)::text
 FROM notify.posts p WHERE p.id = notify.to_post_id(%(id)s)
 
+-- name: hidden_tables
+-- Tables of the app whose rows a policy would hide from us: what we do not see would pass for deleted.
+SELECT t.value ->> 'table' FROM notify.attachment a, jsonb_each(a.spec) t
+WHERE row_security_active(t.value ->> 'table')
+
 -- name: create_post
 -- Writes a post; no row where the table of users lacks the author.
 INSERT INTO notify.posts AS p (author_id, title, body)
@@ -31,15 +36,15 @@ RETURNING jsonb_build_object('id', notify.json_id_v1(p.id), 'authorId', notify.j
                              'title', p.title, 'body', p.body)::text
 
 -- name: list_comments
--- A post's comments, oldest first, behind a comment; one row of NULLs where the post has none left, none at all where
--- there is no such post.
-SELECT c.id::text, c.json::text
+-- A post's comments, oldest first, behind a moment and an id; one row of NULLs where the post has none left, none at
+-- all where there is no such post.
+SELECT c.created_at || '~' || c.id, c.json::text
 FROM notify.posts p LEFT JOIN LATERAL (
     SELECT c.id, c.created_at, notify.comment_json_v1(notify.json_id_v1(c.id), notify.json_id_v1(c.post_id),
                                                       notify.json_id_v1(c.author_id), c.body, c.created_at) AS json
     FROM notify.comments c
-    WHERE c.post_id = p.id AND (%(after)s::text IS NULL OR (c.created_at, c.id) > (
-        SELECT a.created_at, a.id FROM notify.comments a WHERE a.id = notify.to_comment_id(%(after)s)))
+    WHERE c.post_id = p.id AND (%(after_id)s::text IS NULL
+          OR (c.created_at, c.id) > (%(after_time)s::timestamptz, notify.to_comment_id(%(after_id)s)))
     ORDER BY c.created_at, c.id LIMIT %(max_rows)s
 ) c ON true
 WHERE p.id = notify.to_post_id(%(post_id)s)
