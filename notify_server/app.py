@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from socketio import AsyncServer
 
 from notify_server import embedded
 from notify_server.auth import make_verifier
+from notify_server.background import in_background, kept_running
 from notify_server.comments import CommentWriter
 from notify_server.db import Database
 from notify_server.drain import Drain, Reconciler
@@ -119,7 +120,7 @@ def create_app(
         add_route(app, "GET", f"{prefix}/me", posts.me)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
-        async with opened(db, settings), _background(_live(app, db, realtime, fill)):
+        async with opened(db, settings), in_background(_live(app, db, realtime, fill)):
             yield
 
     async def stop_sockets(app: web.Application) -> None:
@@ -153,21 +154,6 @@ def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> An
     return gate_middleware
 
 
-@contextlib.asynccontextmanager
-async def _background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        yield
-    finally:
-        while pending := [task for task in tasks if not task.done()]:
-            for task in pending:
-                task.cancel()
-            await asyncio.wait(pending, timeout=1)
-        for task in tasks:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("background_task_failed", extra={"error": repr(error)})
-
-
 async def _live(
     app: web.Application, db: Database, realtime: Realtime, fill: Callable[[Database], Awaitable[object]] | None
 ) -> None:
@@ -188,22 +174,12 @@ async def _live(
     log.info("ready")
     drain, reconciler = Drain(db, realtime.feeds.delivered), Reconciler(db)
     try:
-        async with _background(
-            *(_kept_running(work) for work in (drain.run, reconciler.run, realtime.feeds.watch, realtime.watch))
+        async with in_background(
+            *(kept_running(work) for work in (drain.run, reconciler.run, realtime.feeds.watch, realtime.watch))
         ):
             await asyncio.Event().wait()
     finally:
         await writer.close()
-
-
-async def _kept_running(work: Callable[[], Awaitable[None]]) -> None:
-    """Until cancelled: what nobody foresaw is logged, and the work begun again."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            log.exception("background_work_failed", extra={"work": work.__qualname__})
-        await asyncio.sleep(_RETRY_S)
 
 
 async def _prepare_database(db: Database) -> IdColumns:

@@ -21,7 +21,7 @@ import collections
 import logging
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,7 @@ _sql = queries("comments")
 _LANES = 4
 _SLOW_LANES = 2
 _SLOW_S = 6  # how long a comment may wait for its post
+_HELD_PAUSE_S = 0.05
 _MAX_LOCKED_POSTS = 3  # in one batch; the rest is not even tried
 _MAX_BATCH_ROWS = 200
 _MAX_BATCH_CHARS = 500_000
@@ -129,7 +130,7 @@ class CommentWriter:
             await asyncio.wait([*self._lanes, *self._slow_lanes])
 
     @staticmethod
-    def _start(lanes: set[asyncio.Task[None]], lane: Any) -> None:
+    def _start(lanes: set[asyncio.Task[None]], lane: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(lane)
         lanes.add(task)
         task.add_done_callback(lanes.discard)
@@ -147,7 +148,8 @@ class CommentWriter:
             _fail((one for one in waiting if one.deadline <= now), Unavailable("another transaction holds this post"))
             alive = [one for one in waiting if one.deadline > now]
             for start in range(0, len(alive), _MAX_BATCH_ROWS):
-                await self._write_safely(alive[start : start + _MAX_BATCH_ROWS], patient=True)
+                if not await self._write_safely(alive[start : start + _MAX_BATCH_ROWS], patient=True):
+                    await asyncio.sleep(_HELD_PAUSE_S)
 
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []

@@ -20,7 +20,7 @@ _comments_sql = queries("comments")
 
 _CHUNK_ROWS = 500
 _POLL_S = 0.1
-_STANDBY_S = 1.0
+_STANDBY_S = 1.0  # where another server drains
 _AWAY_S = 0.5
 _ROTATE_S = 1.0
 _ROTATE_BYTES = 1_000_000
@@ -108,7 +108,7 @@ class Reconciler:
         await self._db.fetch(_comments_sql.forget_batches)
 
     async def _scan_all(self) -> bool:
-        """False where another server drains, which scans as well."""
+        """False where another server scans."""
         for query, values in ((_sql.reconcile, {"newest": False}), (_sql.reconcile_gone, {})):
             after: str | None = None
             while True:

@@ -14,7 +14,10 @@ import pytest
 from aiohttp import ClientSession, web
 
 from notify_server.app import LIFECYCLE, REALTIME, create_app
+from notify_server.background import in_background
 from notify_server.db import Database
+from notify_server.drain import Drain
+from notify_server.inbox import Notification
 from notify_server.migrate import migrate
 from notify_server.settings import Settings, load
 from tests.clients import NodeClients
@@ -218,3 +221,11 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
     yield start
     for process in started:
         await process.remove()
+
+
+@pytest.fixture
+async def drained(db: Database) -> AsyncIterator[list[Notification]]:
+    """What a drain delivers, without a server."""
+    got: list[Notification] = []
+    async with in_background(Drain(db, got.extend).run()):
+        yield got

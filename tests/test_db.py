@@ -14,8 +14,8 @@ import aiopg
 import psycopg2
 import pytest
 
-from notify_server import db as port
 from notify_server.db import Database
+from notify_server.db.connection import DescriptorProbe
 from notify_server.errors import (
     DatabaseAway,
     DatabaseConflict,
@@ -355,6 +355,6 @@ async def test_no_descriptor_left_is_away(url: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_one_probe_stands_in_for_select() -> None:
-    assert aiopg.connection.select is port._DescriptorProbe
+    assert aiopg.connection.select is DescriptorProbe
     with pytest.raises(OSError, match="Bad file descriptor"):
-        port._DescriptorProbe.select([9999], [], [], 0)
+        DescriptorProbe.select([9999], [], [], 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from notify_server.app import _background
+from notify_server.background import in_background
 from notify_server.db import Database
 from notify_server.errors import DatabaseAway
 from notify_server.feed import Feeds
@@ -93,7 +93,7 @@ async def test_hints_twice_are_shown_once(feeds: Feeds, screens: Screens, other:
 
 async def test_a_lost_hint_is_found_by_the_poll(feeds: Feeds, screens: Screens, other: Sql) -> None:
     await join(feeds, "a")
-    async with _background(feeds.watch()):
+    async with in_background(feeds.watch()):
         deliver(other, 1, 2)
         await eventually(lambda: screens.shown["a"] == [1, 2], timeout_s=3)
 
@@ -179,7 +179,7 @@ async def test_the_database_away_in_the_middle_of_a_catch_up_is_waited_for(
 
     feeds = Feeds(Flaky(db), screens)
     await join(feeds, "a")
-    async with _background(feeds.watch()):
+    async with in_background(feeds.watch()):
         deliver(other, *range(1, 8))
         await eventually(lambda: screens.shown["a"] == list(range(1, 8)))
 
@@ -198,7 +198,7 @@ async def test_nothing_is_kept_of_sockets_that_are_gone(feeds: Feeds, other: Sql
 
 async def test_a_payload_that_no_browser_could_read_blocks_nobody(feeds: Feeds, screens: Screens, other: Sql) -> None:
     await join(feeds, "a")
-    async with _background(feeds.watch()):
+    async with in_background(feeds.watch()):
         deliver(other, 1)
         for payload in ('{"n": 2, "x": 1e400, "y": 123456789012345678901234567890}', '{"n": 3, "x": %s1%s}'):
             nested = payload.replace("%s1%s", "[" * 3000 + "]" * 3000)
@@ -220,7 +220,7 @@ async def test_whatever_happens_each_socket_sees_all_after_its_connect_once_and_
     feeds = Feeds(Inbox(db), screens)
     joined_at: dict[str, int] = {}
     total = 0
-    async with _background(feeds.watch()):
+    async with in_background(feeds.watch()):
         held: list[Notification] = []
         for n in range(120):
             if chance.random() < 0.15:

@@ -1,0 +1,156 @@
+"""A bounded pool, and the one way from a query to its rows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+
+from notify_server.db.connection import Connection
+from notify_server.db.errors import translate
+from notify_server.errors import DatabaseAway, DatabaseLost, Overloaded
+from notify_server.sql import Query
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """A pool of at most `size` connections to one PostgreSQL. Every call raises the errors of `errors.py` alone:
+    DatabaseLost and DatabaseAway while PostgreSQL is away, Overloaded where no connection came free within `wait_s`."""
+
+    def __init__(self, *, size: int, timeout_s: float, wait_s: float, connect_timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._wait_s = wait_s
+        self._connect_timeout_s = connect_timeout_s
+        self._free = asyncio.Semaphore(size)
+        self._idle: list[Connection] = []
+        self._in_use: set[Connection] = set()
+        self._dsn = ""
+        self._closed = False
+        self.available = False
+
+    def open(self, dsn: str) -> None:
+        """Takes a URL or a keyword string; the first query connects."""
+        self._dsn = dsn
+
+    async def close(self) -> None:
+        self._closed = True
+        for connection in [*self._idle, *self._in_use]:
+            connection._close()
+        self._idle.clear()
+
+    async def fetch(self, query: Query, timeout_s: float | None = None, **values: Any) -> list[Row]:
+        """All rows of one statement, in a transaction of its own."""
+        return await self._execute(query.sql, values, timeout_s or self._timeout_s)
+
+    async def value(self, query: Query, timeout_s: float | None = None, **values: Any) -> Any:
+        """The first column of the first row, None where there is none."""
+        rows = await self.fetch(query, timeout_s, **values)
+        return rows[0][0] if rows else None
+
+    async def script(self, sql: str, timeout_s: float) -> None:
+        """Several statements without parameters, in one transaction."""
+        await self._execute(sql, None, timeout_s)
+
+    async def _execute(self, sql: str, values: dict[str, Any] | None, timeout_s: float) -> list[Row]:
+        # One message is one transaction, and so SET LOCAL ends with it. The server gives up a little before we do,
+        # so that a query which we no longer wait for does not go on.
+        limits = (
+            "SET LOCAL transaction_isolation = 'read committed'; "
+            f"SET LOCAL statement_timeout = {int(timeout_s * 900)}; "
+        )
+        async with self._connection() as connection:
+            try:
+                async with connection.cursor(timeout=timeout_s) as cursor:
+                    await cursor.execute(limits + sql, values)
+                    rows = await cursor.fetchall() if cursor.description is not None else []
+            except (psycopg2.Error, psycopg2.Warning, ValueError, OSError) as error:
+                translated = translate(error)
+                if isinstance(translated, DatabaseLost):
+                    self._lose(connection)
+                raise translated from error
+            self.available = True
+            return rows
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        if self._closed:
+            raise DatabaseAway("the server is stopping")
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Overloaded("the database has more to do than it can") from None
+        try:
+            connection = self._idle_connection() or await self._connect()
+            self._in_use.add(connection)
+            try:
+                yield connection
+            finally:
+                self._in_use.discard(connection)
+                if connection.reusable and not self._closed:
+                    self._idle.append(connection)
+                else:
+                    connection._close()
+        finally:
+            self._free.release()
+
+    def _idle_connection(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable:
+                return connection
+            connection._close()
+        return None
+
+    def _lose(self, connection: Connection) -> None:
+        """What ended this connection most likely ended all of them."""
+        connection._close()
+        self.available = False
+        for other in self._idle:
+            other._close()
+        self._idle.clear()
+
+    async def _connect(self) -> Connection:
+        try:
+            async with asyncio.timeout(self._connect_timeout_s):
+                return await self._connect_to_first()
+        except (psycopg2.Error, OSError) as error:  # TimeoutError is an OSError
+            self.available = False
+            state = getattr(error, "pgcode", None)
+            lines = str(error).strip().splitlines()
+            raise DatabaseAway(lines[0] if lines else "connecting took too long", state) from error
+
+    async def _connect_to_first(self) -> Connection:
+        """Names are looked up here, because libpq would block the loop with it; addresses are tried in turn."""
+        options = psycopg2.extensions.parse_dsn(self._dsn)
+        options.setdefault("application_name", "notify-server")
+        host = options.get("host", "")
+        if not host or host.startswith("/") or "hostaddr" in options:
+            return await self._connect_to(options)
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, options.get("port", 5432), type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+        for address in addresses[:-1]:
+            with contextlib.suppress(psycopg2.OperationalError):
+                return await self._connect_to({**options, "hostaddr": address})
+        return await self._connect_to({**options, "hostaddr": addresses[-1]})
+
+    async def _connect_to(self, options: dict[str, Any]) -> Connection:
+        defaults = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
+                    "tcp_user_timeout": 20_000}  # fmt: skip
+        connection = Connection(
+            None,
+            self._connect_timeout_s,
+            enable_json=False,
+            enable_hstore=False,
+            enable_uuid=False,
+            **{**defaults, **options},
+        )
+        await connection._connect()
+        return connection
