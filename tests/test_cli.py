@@ -128,6 +128,7 @@ async def test_it_answers_while_it_waits_for_its_database(start: Start) -> None:
     server: Process = await start(
         "serve", DATABASE_URL=f"postgresql://127.0.0.1:{free_port()}/x", JWT_SECRET=SECRET, PORT=port
     )
+    await server.until('"listening"')
     await server.until("database_awaited")
     async with aiohttp.ClientSession() as http:
         for path, status in (("livez", 200), ("readyz", 503), ("socket.io/?EIO=4&transport=polling", 503)):
