@@ -21,6 +21,13 @@ from tests.postgres import Sql, sql
 
 ADA, GRACE = "1", "2"
 
+# What many an app has: each comment updates its post's row.
+COUNTER = """
+    ALTER TABLE posts ADD comments int NOT NULL DEFAULT 0;
+    CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN UPDATE posts SET comments = comments + 1 WHERE id = NEW.post_id; RETURN NULL; END $$;
+    CREATE TRIGGER count_up AFTER INSERT ON comments FOR EACH ROW EXECUTE FUNCTION count_up()"""
+
 
 @pytest.fixture
 def delivered() -> list[Notification]:
@@ -168,12 +175,8 @@ async def test_a_constraint_trigger_refuses_its_own_row_alone(writer: CommentWri
 
 
 async def test_a_counter_on_posts_does_not_deadlock(writer: CommentWriter, other: Sql) -> None:
-    other.run("ALTER TABLE posts ADD comments int NOT NULL DEFAULT 0")
+    other.run(COUNTER)
     other.run("INSERT INTO posts (author_id, title, body) SELECT 1, '', '' FROM generate_series(1, 30)")
-    other.run("""
-        CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN UPDATE posts SET comments = comments + 1 WHERE id = NEW.post_id; RETURN NULL; END $$;
-        CREATE TRIGGER count_up AFTER INSERT ON comments FOR EACH ROW EXECUTE FUNCTION count_up()""")
     deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     answers = await asyncio.gather(*(outcome(writer.write(GRACE, str(1 + (n * 7) % 32), str(n))) for n in range(1500)))
     assert [answer for answer in answers if isinstance(answer, NotifyError)] == []
@@ -185,11 +188,7 @@ async def test_a_counter_row_that_somebody_holds_delays_its_own_comment_alone(
     writer: CommentWriter, other: Sql, direct_url: str
 ) -> None:
     """Held FOR NO KEY UPDATE, as by any UPDATE: only the app's own trigger runs into it."""
-    other.run("ALTER TABLE posts ADD comments int NOT NULL DEFAULT 0")
-    other.run("""
-        CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN UPDATE posts SET comments = comments + 1 WHERE id = NEW.post_id; RETURN NULL; END $$;
-        CREATE TRIGGER count_up AFTER INSERT ON comments FOR EACH ROW EXECUTE FUNCTION count_up()""")
+    other.run(COUNTER)
     with sql(direct_url) as holder:
         holder.run("BEGIN")
         holder.run("UPDATE posts SET title = 'held' WHERE id = 2")
@@ -219,12 +218,8 @@ async def test_many_that_wait_for_a_held_post_do_not_hold_up_the_others(
     writer: CommentWriter, other: Sql, direct_url: str
 ) -> None:
     """250 behind one counter row that somebody holds, among them 3 that are free; then one post's lock is released."""
-    other.run("ALTER TABLE posts ADD comments int NOT NULL DEFAULT 0")
+    other.run(COUNTER)
     other.run("INSERT INTO posts (author_id, title, body) VALUES (1, '', '')")
-    other.run("""
-        CREATE FUNCTION count_up() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN UPDATE posts SET comments = comments + 1 WHERE id = NEW.post_id; RETURN NULL; END $$;
-        CREATE TRIGGER count_up AFTER INSERT ON comments FOR EACH ROW EXECUTE FUNCTION count_up()""")
     with sql(direct_url) as holder, sql(direct_url) as shorter:
         for held, post in ((holder, 2), (shorter, 3)):
             held.run("BEGIN")
