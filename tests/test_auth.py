@@ -50,15 +50,15 @@ def pem(key: Any) -> str:
 
 
 def test_ids_come_as_text_whatever_the_claim_holds() -> None:
-    assert verify(sign({"sub": "7", "exp": NOW + 60})) == "7"
-    assert verify(sign({"sub": 7, "exp": NOW + 60})) == "7"
-    assert verify(sign({"id": "u-1", "exp": NOW + 60}), jwt_user_claim="id") == "u-1"
+    assert verify(sign({"sub": "7", "exp": NOW + 7200})) == "7"
+    assert verify(sign({"sub": 7, "exp": NOW + 7200})) == "7"
+    assert verify(sign({"id": "u-1", "exp": NOW + 7200}), jwt_user_claim="id") == "u-1"
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_the_secret_takes_its_family(algorithm: str) -> None:
     secret = SECRET * 2
-    assert verify(sign({"sub": "7", "exp": NOW + 60}, secret, algorithm), jwt_secret=secret) == "7"
+    assert verify(sign({"sub": "7", "exp": NOW + 7200}, secret, algorithm), jwt_secret=secret) == "7"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_secret_takes_its_family(algorithm: str) -> None:
     ids=lambda value: str(value)[:5],
 )
 def test_a_public_key_takes_its_family(key: Any, algorithm: str) -> None:
-    token = sign({"sub": "7", "exp": NOW + 60}, key, algorithm)
+    token = sign({"sub": "7", "exp": NOW + 7200}, key, algorithm)
     assert verify(token, jwt_secret=None, jwt_public_key=pem(key)) == "7"
     one_line = pem(key).replace("\n", "\\n")  # as platforms' dashboards keep it
     assert verify(token, jwt_secret=None, jwt_public_key=one_line) == "7"
@@ -78,41 +78,41 @@ def test_a_short_secret_works_as_it_did_in_express() -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        token = sign({"sub": "7", "exp": NOW + 60}, "secret")
+        token = sign({"sub": "7", "exp": NOW + 7200}, "secret")
     assert verify(token, jwt_secret="secret") == "7"
 
 
 FORGED: dict[str, Callable[[], str]] = {
     "nothing": lambda: "",
     "garbage": lambda: "x.y.z",
-    "two parts": lambda: sign({"sub": "7", "exp": NOW + 60}).rsplit(".", 1)[0],
-    "no signature": lambda: sign({"sub": "7", "exp": NOW + 60}).rsplit(".", 1)[0] + ".",
-    "algorithm none": lambda: f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'sub': '7', 'exp': NOW + 60})}.",
-    "algorithm None": lambda: f"{part({'alg': 'None', 'typ': 'JWT'})}.{part({'sub': '7', 'exp': NOW + 60})}.",
-    "another secret": lambda: sign({"sub": "7", "exp": NOW + 60}, SECRET + "x"),
+    "two parts": lambda: sign({"sub": "7", "exp": NOW + 7200}).rsplit(".", 1)[0],
+    "no signature": lambda: sign({"sub": "7", "exp": NOW + 7200}).rsplit(".", 1)[0] + ".",
+    "algorithm none": lambda: f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'sub': '7', 'exp': NOW + 7200})}.",
+    "algorithm None": lambda: f"{part({'alg': 'None', 'typ': 'JWT'})}.{part({'sub': '7', 'exp': NOW + 7200})}.",
+    "another secret": lambda: sign({"sub": "7", "exp": NOW + 7200}, SECRET + "x"),
     "an empty secret": lambda: (
-        f"{part({'alg': 'HS256'})}.{part({'sub': '7', 'exp': NOW + 60})}."
+        f"{part({'alg': 'HS256'})}.{part({'sub': '7', 'exp': NOW + 7200})}."
         + base64.urlsafe_b64encode(hmac.new(b"", b"x", hashlib.sha256).digest()).decode()
     ),
-    "another family": lambda: sign({"sub": "7", "exp": NOW + 60}, RSA, "RS256"),
+    "another family": lambda: sign({"sub": "7", "exp": NOW + 7200}, RSA, "RS256"),
     "expired": lambda: sign({"sub": "7", "exp": NOW - 1}),
     "expired long ago": lambda: sign({"sub": "7", "exp": 0}),
-    "not yet": lambda: sign({"sub": "7", "exp": NOW + 60, "nbf": NOW + 3600}),
+    "not yet": lambda: sign({"sub": "7", "exp": NOW + 7200, "nbf": NOW + 3600}),
     "no expiry": lambda: sign({"sub": "7"}),
     "expiry of text": lambda: sign({"sub": "7", "exp": "tomorrow"}),
     "expiry null": lambda: sign({"sub": "7", "exp": None}),
-    "no user": lambda: sign({"exp": NOW + 60}),
-    "user null": lambda: sign({"sub": None, "exp": NOW + 60}),
-    "user empty": lambda: sign({"sub": "", "exp": NOW + 60}),
-    "user a list": lambda: sign({"sub": ["7"], "exp": NOW + 60}),
-    "user an object": lambda: sign({"sub": {"id": 7}, "exp": NOW + 60}),
-    "user true": lambda: sign({"sub": True, "exp": NOW + 60}),
-    "user a fraction": lambda: sign({"sub": 7.5, "exp": NOW + 60}),
-    "user with NUL": lambda: sign({"sub": "7\0", "exp": NOW + 60}),
-    "user oversize": lambda: sign({"sub": "7" * 300, "exp": NOW + 60}),
-    "for an audience": lambda: sign({"sub": "7", "exp": NOW + 60, "aud": "other"}),
-    "oversize": lambda: sign({"sub": "7", "exp": NOW + 60, "x": "y" * 9000}),
-    "unknown critical header": lambda: sign({"sub": "7", "exp": NOW + 60}, crit=["b64"], b64=False),
+    "no user": lambda: sign({"exp": NOW + 7200}),
+    "user null": lambda: sign({"sub": None, "exp": NOW + 7200}),
+    "user empty": lambda: sign({"sub": "", "exp": NOW + 7200}),
+    "user a list": lambda: sign({"sub": ["7"], "exp": NOW + 7200}),
+    "user an object": lambda: sign({"sub": {"id": 7}, "exp": NOW + 7200}),
+    "user true": lambda: sign({"sub": True, "exp": NOW + 7200}),
+    "user a fraction": lambda: sign({"sub": 7.5, "exp": NOW + 7200}),
+    "user with NUL": lambda: sign({"sub": "7\0", "exp": NOW + 7200}),
+    "user oversize": lambda: sign({"sub": "7" * 300, "exp": NOW + 7200}),
+    "for an audience": lambda: sign({"sub": "7", "exp": NOW + 7200, "aud": "other"}),
+    "oversize": lambda: sign({"sub": "7", "exp": NOW + 7200, "x": "y" * 9000}),
+    "unknown critical header": lambda: sign({"sub": "7", "exp": NOW + 7200}, crit=["b64"], b64=False),
 }
 
 
@@ -124,7 +124,7 @@ def test_forged_tokens_are_refused(forgery: str) -> None:
 
 def test_the_public_key_as_an_hmac_secret_is_refused() -> None:
     public = pem(RSA).encode()
-    head, body = part({"alg": "HS256", "typ": "JWT"}), part({"sub": "7", "exp": NOW + 60})
+    head, body = part({"alg": "HS256", "typ": "JWT"}), part({"sub": "7", "exp": NOW + 7200})
     mac = base64.urlsafe_b64encode(hmac.new(public, f"{head}.{body}".encode(), hashlib.sha256).digest()).rstrip(b"=")
     with pytest.raises(Unauthorized):
         verify(f"{head}.{body}.{mac.decode()}", jwt_secret=None, jwt_public_key=pem(RSA))
@@ -136,7 +136,7 @@ def test_an_issuer_whose_clock_is_a_little_ahead_is_believed() -> None:
 
 
 def test_issuer_and_audience_must_fit_where_they_are_set() -> None:
-    fits = sign({"sub": "7", "exp": NOW + 60, "aud": "app", "iss": "me"})
+    fits = sign({"sub": "7", "exp": NOW + 7200, "aud": "app", "iss": "me"})
     assert verify(fits, jwt_audience="app", jwt_issuer="me") == "7"
     wrong: list[dict[str, Any]] = [
         {"jwt_audience": "other", "jwt_issuer": "me"},
@@ -146,7 +146,7 @@ def test_issuer_and_audience_must_fit_where_they_are_set() -> None:
         with pytest.raises(Unauthorized):
             verify(fits, **settings)
     with pytest.raises(Unauthorized):
-        verify(sign({"sub": "7", "exp": NOW + 60}), jwt_audience="app")
+        verify(sign({"sub": "7", "exp": NOW + 7200}), jwt_audience="app")
 
 
 def test_a_token_may_do_without_an_expiry_where_that_is_allowed() -> None:
@@ -160,7 +160,7 @@ def test_grace_is_for_the_expiry_alone() -> None:
     with pytest.raises(Unauthorized):
         verify(sign({"sub": "7", "exp": NOW - 2 * DAY}), grace_s=DAY)
     with pytest.raises(Unauthorized):
-        verify(sign({"sub": "7", "exp": NOW + 60, "nbf": NOW + 600}), grace_s=DAY)
+        verify(sign({"sub": "7", "exp": NOW + 7200, "nbf": NOW + 600}), grace_s=DAY)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,6 @@ TURNED_AWAY: dict[str, tuple[dict[str, Any], str]] = {
     "a plain id in the header": ({"headers": {"Authorization": "User 1"}}, "unauthorized"),
     "token of another type": ({"auth": {"token": {"a": 1}}}, "bad_auth"),
     "id of another type": ({"auth": {"token": token_for(1), "userId": True}}, "bad_auth"),
-    "auth a list": ({"auth": [1]}, "bad_auth"),
-    "auth a text": ({"auth": "1"}, "bad_auth"),
 }
 
 
@@ -268,7 +266,7 @@ async def test_without_an_upgrade_the_post_is_answered_at_once_and_the_transport
     start_server: StartServer, nodes: NodeClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("notify_server.realtime._UPGRADE_S", 0.5)
-    monkeypatch.setattr("notify_server.transport.server._HOLD_S", (0.1, 0.2))
+    monkeypatch.setattr("notify_server.transport.connecting._HOLD_S", (0.1, 0.2))
     server = await start_server(jwt_secret=SECRET, client_url="https://app.example.com")
     url, headers = f"{server.url}/socket.io/?EIO=4&transport=polling", {"Origin": "https://app.example.com"}
     async with server.http.get(url, headers=headers) as response:
