@@ -16,6 +16,7 @@ from socketio import AsyncServer
 from notify_server import embedded
 from notify_server.auth import make_verifier
 from notify_server.background import in_background, kept_running
+from notify_server.capacity import max_sockets
 from notify_server.comments import CommentWriter
 from notify_server.db import Database
 from notify_server.drain import Drain, Reconciler
@@ -33,6 +34,7 @@ from notify_server.migrate import migrate
 from notify_server.posts import Posts, load_id_columns
 from notify_server.realtime import Realtime
 from notify_server.settings import Settings, vanishing_disk
+from notify_server.transport import Limits
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,10 @@ def create_app(
     events; `fill` the migrated database, before it serves. It answers 503 until then. Raises ConfigError."""
     gate = Gate(settings, make_verifier(settings))
     db = make_database(settings)
-    realtime = Realtime(gate, Inbox(db))
+    realtime = Realtime(
+        gate, Inbox(db), limits=_limits(settings), max_sockets_per_user=settings.max_sockets_per_user,
+        max_payload_bytes=settings.max_payload_bytes,
+    )  # fmt: skip
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[errors_middleware, _gate_middleware(settings, db, realtime), preflight_middleware],
@@ -125,11 +130,28 @@ def create_app(
 
     async def stop_sockets(app: web.Application) -> None:
         app[READINESS].draining = True
-        await realtime.stop(_spread_s(settings, realtime))
+        await realtime.stop(0)
 
     app.cleanup_ctx.append(run)
-    app.on_shutdown.append(stop_sockets)
+    app.on_shutdown.insert(0, stop_sockets)
     return app
+
+
+async def drain(app: web.Application, settings: Settings) -> None:
+    """Readiness first; then the sockets go, spread over a time, while requests are still answered."""
+    app[READINESS].draining = True
+    realtime = app[REALTIME]
+    await realtime.drain(_spread_s(settings, realtime))
+
+
+def _limits(settings: Settings) -> Limits:
+    proxies = settings.trusted_proxies
+    return Limits(
+        sockets=max_sockets(settings),
+        sockets_per_address=settings.max_sockets_per_address,
+        address_of=None if proxies is None else lambda request: proxies.client_of(request.remote, request.headers),
+        events_per_s=settings.max_events_per_s,
+    )
 
 
 def _spread_s(settings: Settings, realtime: Realtime) -> float:

@@ -5,16 +5,19 @@ Invariants:
   * a socket is *live* (in the room) only from a moment at which its own cursor equalled `head`; before, it is *catching
     up*: its rows are pulled from the inbox and go to it alone;
   * head moves and the room is emitted to in one step, with no await between them;
+  * a socket that does not take what it is sent (*slow*) is out of the room and is sent nothing more until it has;
   * what the database told us (`delivered`) is a hint: what does not follow `head` closely is pulled, and every second
     the heads of all connected users are compared with the database. A lost hint costs delay, never a notification.
 
-    event \\ socket      joining                  catching up                 live
-    joined              cursor = head? live      –                           –
+    event \\ socket      joining              catching up              live                        slow
+    joined              cursor = head? live  –                        –                           –
                         else catching up
-    next row            –                        pulled later                emitted to the room
-    row with a gap      –                        pulled later                pulled by the feed, then emitted
-    pulled to the head  –                        live                        –
-    closed              forgotten                forgotten                   forgotten
+    next row            –                    pulled later             emitted to the room         pulled later
+    row with a gap      –                    pulled later             pulled, then emitted        pulled later
+    pulled to the head  –                    live                     –                           –
+    too much waits      –                    slow, after this row     slow: leaves the room       –
+    it has taken that   –                    –                        –                           catching up
+    closed              forgotten            forgotten                forgotten                   forgotten
 """
 
 from __future__ import annotations
@@ -36,9 +39,12 @@ _POLL_USERS = 2000
 
 
 class Sockets(Protocol):
-    """How a feed reaches screens. All three happen at once, without awaiting anything."""
+    """How a feed reaches screens. All of it happens at once, without awaiting anything; emitting may call
+    `Feeds.slow` before it returns."""
 
     def enter_room(self, sid: str, user_id: str) -> None: ...
+
+    def leave_room(self, sid: str, user_id: str) -> None: ...
 
     def emit_to_room(self, user_id: str, event: dict[str, Any]) -> None: ...
 
@@ -49,6 +55,9 @@ class Sockets(Protocol):
 class _Socket:
     sid: str
     cursor: int
+    live: bool = False
+    slow: bool = False
+    pulling: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -94,10 +103,35 @@ class Feeds:
         if feed is None:
             return
         socket = feed.sockets[sid]
-        if socket.cursor == feed.head:
-            self._sockets.enter_room(sid, feed.user_id)
+        if socket.cursor == feed.head and not socket.slow:
+            self._go_live(feed, socket)
         else:
-            self._spawn(self._catch_up(feed, socket))
+            self._catch_up_soon(feed, socket)
+
+    def slow(self, sid: str) -> None:
+        """More waits for the socket than it should hold."""
+        feed = self._by_sid.get(sid)
+        if feed is None:
+            return
+        socket = feed.sockets[sid]
+        socket.slow = True
+        if socket.live:
+            socket.live = False
+            socket.cursor = feed.head  # the row at the head is among what waits
+            self._sockets.leave_room(sid, feed.user_id)
+
+    def writable(self, sid: str) -> None:
+        """The socket has taken what waited."""
+        feed = self._by_sid.get(sid)
+        if feed is not None:
+            socket = feed.sockets[sid]
+            socket.slow = False
+            self._catch_up_soon(feed, socket)
+
+    def count(self, user_id: str) -> int:
+        """A user's sockets on this server, those that are just joining included."""
+        feed = self._feeds.get(user_id)
+        return 0 if feed is None else len(feed.sockets)
 
     def close(self, sid: str) -> None:
         feed = self._by_sid.pop(sid, None)
@@ -192,8 +226,24 @@ class Feeds:
         finally:
             feed.pulling = False
 
+    def _go_live(self, feed: _Feed, socket: _Socket) -> None:
+        socket.live = True
+        self._sockets.enter_room(socket.sid, feed.user_id)
+
+    def _catch_up_soon(self, feed: _Feed, socket: _Socket) -> None:
+        if not (socket.pulling or socket.slow or socket.live):
+            socket.pulling = True
+            self._spawn(self._catch_up(feed, socket))
+
     async def _catch_up(self, feed: _Feed, socket: _Socket) -> None:
-        while feed.sockets.get(socket.sid) is socket:
+        try:
+            await self._pull_for(feed, socket)
+        finally:
+            socket.pulling = False
+
+    async def _pull_for(self, feed: _Feed, socket: _Socket) -> None:
+        """Ends when the socket is live, has gone, or is slow; then `writable` begins anew."""
+        while feed.sockets.get(socket.sid) is socket and not socket.slow:
             try:
                 stretch = await self._inbox.after(feed.user_id, socket.cursor, _PULL_ROWS)
             except NotifyError as error:
@@ -206,8 +256,10 @@ class Feeds:
                 self._advance(feed, notification)
                 self._sockets.emit_to_socket(socket.sid, notification.event)
                 socket.cursor = notification.seq
+                if socket.slow:
+                    return
             feed.head = max(feed.head, stretch.upto)
             socket.cursor = max(socket.cursor, stretch.upto)
             if socket.cursor == feed.head:
-                self._sockets.enter_room(socket.sid, feed.user_id)
+                self._go_live(feed, socket)
                 return

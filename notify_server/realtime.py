@@ -16,7 +16,7 @@ from notify_server.errors import Forbidden, NoCredential, NotifyError, Unauthori
 from notify_server.feed import Feeds
 from notify_server.gate import Gate
 from notify_server.inbox import Inbox
-from notify_server.transport import Server
+from notify_server.transport import Limits, Server
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +32,24 @@ def room(user_id: str) -> str:
 class Realtime:
     """Also the feeds' way to the screens (`feed.Sockets`)."""
 
-    def __init__(self, gate: Gate, inbox: Inbox) -> None:
-        self.server = Server(connected=self._joined)
+    def __init__(
+        self, gate: Gate, inbox: Inbox, *, limits: Limits, max_sockets_per_user: int, max_payload_bytes: int
+    ) -> None:  # fmt: skip
         self.feeds = Feeds(inbox, self)
+        self.server = Server(
+            connected=self.feeds.joined, slow=self.feeds.slow, writable=self.feeds.writable,
+            binary=False, broadcasts=False, limits=limits, max_http_buffer_size=max_payload_bytes,
+            cors_allowed_origins=[],  # no check of its own: the gate in front knows the rules
+        )  # fmt: skip
         self.accepting = False
         self._gate = gate
+        self._max_sockets_per_user = max_sockets_per_user
         self._expiries: dict[str, float] = {}
         self.server.on("connect", self._connect)
         self.server.on("disconnect", self._disconnect)
 
     def attach(self, app: web.Application, path: str) -> None:
-        self.server.attach_to(app, path)
+        self.server.attach(app, path)
 
     async def watch(self) -> None:
         """Until cancelled: cuts the sockets whose credential has ended."""
@@ -52,6 +59,11 @@ class Realtime:
             for sid in [sid for sid, expires_at in self._expiries.items() if expires_at <= now]:
                 self._expiries.pop(sid, None)
                 await self.server.cut(sid)
+
+    async def drain(self, seconds: float) -> None:
+        """Takes no new sockets, and cuts those there are, spread over so many seconds."""
+        self.accepting = False
+        await self.server.eio.cut_all(seconds)
 
     async def stop(self, seconds: float) -> None:
         self.accepting = False
@@ -63,15 +75,18 @@ class Realtime:
     def enter_room(self, sid: str, user_id: str) -> None:
         self.server.enter_now(sid, room(user_id))
 
+    def leave_room(self, sid: str, user_id: str) -> None:
+        self.server.leave_now(sid, room(user_id))
+
     def emit_to_room(self, user_id: str, event: dict[str, Any]) -> None:
-        self.server.emit_now("notification", event, room(user_id))
+        self.server.emit_now("notification", event, room=room(user_id))
 
     def emit_to_socket(self, sid: str, event: dict[str, Any]) -> None:
-        self.server.emit_now("notification", event, sid)
+        self.server.emit_now("notification", event, room=sid)
 
     # --- handlers -----------------------------------------------------------------------------------------------
 
-    async def _connect(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
+    async def _connect(self, sid: str, environ: dict[str, Any], auth: dict[str, Any] | None) -> None:
         """Refuses what will not pass with CONNECT_ERROR, upon which a client gives up; raises what will pass, upon
         which the transport is closed and the client tries again."""
         if not self.accepting:
@@ -84,6 +99,8 @@ class Realtime:
                 raise
             log.info("handshake_refused", extra={"code": error.code})
             raise Refused(error.message, {"code": error.code}) from error
+        if self.feeds.count(identity.user_id) >= self._max_sockets_per_user:  # dead ones may still be counted
+            raise Unavailable("this user has too many sockets", code="too_many_sockets")
         await self.feeds.open(identity.user_id, sid)
         if identity.expires_at is not None:
             self._expiries[sid] = identity.expires_at
@@ -99,19 +116,14 @@ class Realtime:
             raise Unavailable("no credential came with polling, and no upgrade came at all", code="no_upgrade")
         return self._gate.identify_socket(upgrade, token, claimed_id)
 
-    def _joined(self, sid: str) -> None:
-        self.feeds.joined(sid)
-
     async def _disconnect(self, sid: str, _reason: str) -> None:
         self._expiries.pop(sid, None)
         self.feeds.close(sid)
 
 
-def _read_auth(auth: Any, query_string: str) -> tuple[str | None, str | None]:
+def _read_auth(auth: dict[str, Any] | None, query_string: str) -> tuple[str | None, str | None]:
     """(`auth.token`, the id that `auth.userId` or `?userId=` claims). Raises Unauthorized for other shapes."""
-    fields = {} if auth is None else auth
-    if not isinstance(fields, dict):
-        raise Unauthorized("auth must be an object", code="bad_auth")
+    fields = auth or {}
     token = fields.get("token")
     if token is not None and (not isinstance(token, str) or len(token) > _MAX_TEXT_CHARS):
         raise Unauthorized("auth.token must be text", code="bad_auth")

@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from notify_server.addresses import TrustedProxies
 from notify_server.errors import ConfigError
 from notify_server.origins import OriginPattern
 
@@ -48,6 +49,10 @@ def _origin(value: object) -> object:
     return OriginPattern.parse(value) if isinstance(value, str) else value
 
 
+def _proxies(value: object) -> object:
+    return TrustedProxies.parse(_listed(value)) if isinstance(value, str) else value  # type: ignore[arg-type]
+
+
 def _path(value: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
         raise ValueError("no path")
@@ -63,6 +68,7 @@ def _not_empty(value: SecretStr) -> SecretStr:
 Origins = Annotated[
     tuple[Annotated[OriginPattern, BeforeValidator(_origin)], ...], BeforeValidator(_listed), Field(min_length=1)
 ]
+Proxies = Annotated[TrustedProxies, BeforeValidator(_proxies)]
 UrlPath = Annotated[str, AfterValidator(_path)]
 Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -178,6 +184,15 @@ class Settings(BaseSettings):
         description="seconds after its expiry for which a token still opens sockets, 0 or more",
     )  # fmt: skip
     trust_user_id: bool = Field(False, description="true or false: development only, believes whatever id it is told")
+
+    max_sockets: int | None = Field(None, ge=1, description="a number of sockets, 1 or more")
+    max_sockets_per_user: int = Field(64, ge=1, description="a number of sockets, 1 or more")
+    max_sockets_per_address: int = Field(1000, ge=1, description="a number of sockets, 1 or more")
+    trusted_proxies: Proxies | None = Field(
+        None, description="heroku, render, fly, cloudflare, none, or networks such as 10.0.0.0/8, comma-separated"
+    )
+    max_events_per_s: int = Field(100, ge=1, description="a number of events, 1 or more")
+    max_payload_bytes: int = Field(1_000_000, ge=1000, le=100_000_000, description="a size in bytes, 1000 to 100000000")
 
     socket_path: UrlPath = Field("/socket.io", description="a path such as /socket.io/")
     api_prefix: UrlPath | None = Field(None, description="a path such as /api")

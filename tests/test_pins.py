@@ -6,27 +6,56 @@ import inspect
 from importlib.metadata import requires
 from typing import Any
 
+import aiohttp._websocket.helpers
+import aiohttp._websocket.models
+import aiohttp._websocket.reader
 import aiopg.connection
+import engineio
 import pytest
 import socketio
-from engineio import AsyncServer, async_socket
+from aiohttp import web
+from aiohttp._websocket import reader_py
 from engineio.async_drivers import aiohttp as driver
 
 NAMES: list[tuple[Any, list[str]]] = [
     (aiopg.connection, ["select"]),
     (aiopg.connection.Connection, ["_poll", "_ready", "_close", "_connect"]),
-    (driver.WebSocket, ["__call__", "send", "wait", "close"]),
-    (async_socket.AsyncSocket, ["close", "receive", "_websocket_handler"]),
-    (AsyncServer, ["attach", "handle_request", "shutdown"]),
+    (aiohttp._websocket.reader, ["WebSocketReader", "WebSocketDataQueue"]),
+    (aiohttp._websocket.reader.WebSocketReader, ["feed_data", "_handle_frame"]),
+    (aiohttp._websocket.reader.WebSocketDataQueue, ["feed_data", "set_exception"]),
+    (aiohttp._websocket.models, ["WebSocketError"]),
+    (aiohttp._websocket.helpers, ["ws_ext_gen", "ws_ext_parse"]),
+    (web.WebSocketResponse, ["_handshake"]),
+    (
+        web.RequestHandler,
+        ["_message_tail", "_manager", "_force_close", "_request_factory", "_request_handler", "keep_alive"],
+    ),
+    (driver, ["translate_request"]),
+    (
+        engineio.AsyncServer,
+        [
+            "_trigger_event", "_cors_allowed_origins", "_cors_headers", "_generate_sid_cookie", "generate_id",
+            "handle_request", "get_session", "save_session", "start_background_task",
+        ],
+    ),
     (
         socketio.AsyncServer,
-        ["_handle_connect", "_handle_event", "_handle_eio_disconnect", "_trigger_event", "_engineio_server_class"],
+        [
+            "_engineio_server_class", "_get_event_handler", "_get_namespace_handler", "_handle_eio_connect",
+            "_handle_eio_disconnect", "_handle_eio_message", "_trigger_event",
+        ],
     ),
     (
         socketio.AsyncManager,
-        ["get_participants", "basic_enter_room", "is_connected", "sid_from_eio_sid", "eio_sid_from_sid", "disconnect"],
+        [
+            "pre_connect", "connect", "is_pre_connected", "is_connected", "pre_disconnect", "basic_disconnect",
+            "sid_from_eio_sid", "eio_sid_from_sid", "basic_enter_room", "basic_leave_room", "basic_close_room",
+            "get_rooms", "get_participants", "is_sid_room", "emit", "trigger_callback", "_generate_ack_id",
+        ],
     ),
-]
+    (socketio.packet.Packet, ["decode", "encode", "add_attachment", "_reconstruct_binary_internal"]),
+    (socketio.AsyncNamespace, ["trigger_event"]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("owner", "names"), NAMES, ids=lambda value: getattr(value, "__name__", ""))
@@ -36,12 +65,34 @@ def test_the_private_names_are_there(owner: Any, names: list[str]) -> None:
 
 
 def test_their_sources_use_what_we_set() -> None:
-    source = inspect.getsource(aiopg.connection.Connection)
-    for name in ("self._waiter", "self._weakref", "self._conn"):
-        assert name in source
-    assert "server._async['websocket']" in inspect.getsource(async_socket.AsyncSocket)
-    assert "self.queue" in inspect.getsource(async_socket.AsyncSocket)
-    assert "self.handler" in inspect.getsource(driver.WebSocket)
+    def uses(owner: Any, *phrases: str) -> None:
+        source = inspect.getsource(owner)
+        for phrase in phrases:
+            assert phrase in source, f"{owner.__name__}: {phrase}"
+
+    uses(aiopg.connection.Connection, "self._waiter", "self._weakref", "self._conn")
+    # a poll learns of its lost connection as the request's body
+    uses(web.BaseRequest._cancel, "set_exception(self._payload, exc)")
+    uses(web.RequestHandler.connection_lost, "self._current_request._cancel(exc)")
+    # what `_release` does is what this does
+    uses(
+        web.RequestHandler.connection_lost,
+        "self._manager = None", "self._request_factory = None", "self._request_handler = None", "self._parser = None",
+    )  # fmt: skip
+    uses(web.RequestHandler.start, "while not self._force_close", "if not self._force_close:")
+    # the reader tells masked frames by type, and hands over frames and errors to the queue it was given
+    uses(reader_py.WebSocketReader, "bytearray(payload_bytearray)", "self.queue.feed_data(", "set_exception(self.queue")
+    uses(reader_py.WebSocketReader, "self.queue._size > self.queue._limit", "self.queue._stalled_reader = ")
+    uses(engineio.AsyncServer.get_session, "socket.session")
+    uses(engineio.base_server.BaseServer._get_socket, "s.closed")
+    uses(engineio.base_server.BaseServer.transport, ".upgraded")
+    uses(socketio.AsyncServer, "self._binary_packet", "self.environ", "self.not_handled")
+    uses(socketio.AsyncManager.trigger_callback, "self.callbacks[sid]")
+
+
+def test_aiohttp_is_compiled_here() -> None:
+    """The reader that is measured and fuzzed is the compiled one."""
+    assert aiohttp._websocket.reader.WebSocketReader.__module__.endswith("reader_c")
 
 
 def test_the_libraries_below_us_are_pinned_exactly() -> None:

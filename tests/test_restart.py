@@ -132,7 +132,7 @@ async def test_a_client_caught_in_the_handshake_by_the_outage_comes_back_by_itse
     own_cluster: Cluster, start_server: StartServer, nodes: NodeClients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No CONNECT_ERROR, which would stop it for ever: the transport is held and closed."""
-    monkeypatch.setattr("notify_server.transport.server._HOLD_S", (0.2, 0.4))
+    monkeypatch.setattr("notify_server.transport.connecting._HOLD_S", (0.2, 0.4))
     server = await start_server(database_url=own_cluster.url())
     own_cluster.stop()
     server.app[DATABASE].available = True  # not noticed yet

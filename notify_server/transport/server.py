@@ -1,27 +1,34 @@
-"""python-socketio's server, with the holes closed that the wire contract names."""
+"""python-socketio's server on our Engine.IO: what a client sends, and how it leaves.
+
+Invariants:
+  * a socket that has got in leaves once: its disconnect handler runs once, and then nothing of it is in the manager,
+    whatever that handler does;
+  * the events of a socket are handled one after the other; its acknowledgements at once, so that a handler can wait
+    for one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import logging
-import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
-import orjson
 import socketio
 from aiohttp import web
-from engineio import packet as engine_packet
 from socketio import packet
 
+from notify_server.transport.connecting import Connecting
 from notify_server.transport.engine import Engine
+from notify_server.transport.manager import Manager
+from notify_server.transport.packets import message
+from notify_server.transport.parser import Packet
+from notify_server.transport.session import Session
 
 log = logging.getLogger(__name__)
 
-_HOLD_S = (1.0, 5.0)
-_RESERVED = {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+_LEAVE_S = 10
 _MAX_NAMED_EVENTS = 100
 
 # The libraries below log tokens and sids, in what they call info and error.
@@ -29,132 +36,193 @@ _quiet = logging.getLogger("notify_server.socketio")
 _quiet.setLevel(logging.CRITICAL + 1)
 
 
-class StrictJson:
-    """orjson behind the standard library's names: refuses NaN, which no browser can parse."""
-
-    JSONDecodeError = orjson.JSONDecodeError
-
-    @staticmethod
-    def dumps(value: Any, **_options: Any) -> str:
-        return orjson.dumps(value).decode()
-
-    @staticmethod
-    def loads(text: str | bytes, **_options: Any) -> Any:
-        return orjson.loads(text)
-
-
 class Server(socketio.AsyncServer):  # type: ignore[misc]
-    """`connected(sid)` is called once a socket's CONNECT has been answered.
+    """`socketio.AsyncServer` with its options, for aiohttp, and those of `Engine`; further:
 
-    Nothing is emitted without a room. A connect handler that fails in any way but ConnectionRefusedError lets nobody
-    in: the transport is held a moment, so that no herd forms, and closed, upon which the client tries again. An event
-    that nobody handles is ignored, counted in `unknown_events`, and logged once by name.
+    * `connect_timeout` (s): by when a socket must have got in;
+    * `binary`: False refuses binary packets;
+    * `broadcasts`: False refuses, with ValueError, an emit that names no room, which would reach everybody;
+    * `connected(sid)` is called once a socket's CONNECT in the namespace `/` has been answered; `slow(sid)` when more
+      waits for it than the limits' high-water mark, `writable(sid)` when it has taken that. All at once, in the middle
+      of things: they must not await, and must not fail.
+
+    An event that nobody handles is ignored, counted in `unknown_events`, and logged once by name.
     """
 
-    def __init__(self, *, connected: Callable[[str], None], **options: Any) -> None:
-        super().__init__(
-            async_mode="aiohttp", json=StrictJson, logger=_quiet, engineio_logger=_quiet,
-            cors_allowed_origins=[],  # no check of its own: the gate in front knows the rules
-            **options,
-        )  # fmt: skip
-        self._connected = connected
-        self._tasks: set[asyncio.Task[None]] = set()
+    eio: Engine
+    manager: Manager
+
+    def __init__(
+        self, *, connect_timeout: float = 10, binary: bool = True, broadcasts: bool = True,
+        connected: Callable[[str], None] | None = None, slow: Callable[[str], None] | None = None,
+        writable: Callable[[str], None] | None = None, json: Any = None, **options: Any,
+    ) -> None:  # fmt: skip
+        options = {"client_manager": Manager(), "logger": _quiet, "engineio_logger": _quiet, **options}
+        if not isinstance(options["client_manager"], Manager):
+            raise TypeError("client_manager takes a notify_server.transport.manager.Manager")
+        serializer = Packet if json is None else type("Packet", (Packet,), {"json": json})
+        super().__init__(serializer=serializer, **options)
         self.unknown_events: collections.Counter[str] = collections.Counter()
+        self._binary = binary
+        self._broadcasts = broadcasts
+        self._connected = connected
+        self._connecting = Connecting(self, connect_timeout, self.eio.limits.connect_tries)
+        self.eio.received = self._received
+        self.eio.inbound.handle = self._handle_packet
+        self.eio.upgrade_began = self._connecting.upgrade_began
+        if slow is not None:
+            self.eio.slow = self._telling(slow)
+        if writable is not None:
+            self.eio.writable = self._telling(writable)
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
 
-    def attach_to(self, app: web.Application, path: str) -> None:
-        self.eio.attach(app, path)
+    # --- to clients ---------------------------------------------------------------------------------------------
 
-    async def emit(self, event: str, data: Any = None, to: Any = None, room: Any = None, **options: Any) -> None:
-        """Raises ValueError without a room: to python-socketio that means everybody."""
-        if not (to or room):
+    async def emit(
+        self, event: str, data: Any = None, to: Any = None, room: Any = None, skip_sid: Any = None,
+        namespace: str | None = None, callback: Callable[..., Any] | None = None, ignore_queue: bool = False,
+    ) -> None:  # fmt: skip
+        """As python-socketio's. Raises ValueError for an empty room, and without one unless `broadcasts`."""
+        target = to or room
+        if not target and ("" in (to, room) or not self._broadcasts):
             raise ValueError(f"{event}: say to whom; an emit without a room would reach everybody")
-        await super().emit(event, data, to=to, room=room, **options)
+        if callback is None and skip_sid is None:
+            args = data if isinstance(data, tuple) else () if data is None else (data,)
+            self.manager.emit_now(event, args, namespace or "/", target)
+            return
+        await self.manager.emit(
+            event, data, namespace or "/", room=target, skip_sid=skip_sid, callback=callback, ignore_queue=ignore_queue
+        )
 
-    def emit_now(self, event: str, data: Any, room: str) -> None:
+    def emit_now(self, event: str, *args: Any, room: str, namespace: str = "/") -> None:
         """To all sockets that are in the room at this moment, encoded once, without awaiting anything."""
-        encoded = packet.Packet(packet.EVENT, namespace="/", data=[event, data]).encode()
-        message = engine_packet.Packet(engine_packet.MESSAGE, encoded)
-        for _sid, eio_sid in self.manager.get_participants("/", room):
-            session = self.eio.sockets.get(eio_sid)
-            if session is not None and not session.closed:
-                session.queue.put_nowait(message)
+        self.manager.emit_now(event, args, namespace, room)
 
     def enter_now(self, sid: str, room: str) -> None:
         """Enters the room unless the socket has just gone."""
         if self.manager.is_connected(sid, "/"):
             self.manager.basic_enter_room(sid, "/", room)
 
+    def leave_now(self, sid: str, room: str) -> None:
+        self.manager.basic_leave_room(sid, "/", room)
+
+    async def disconnect(self, sid: str, namespace: str | None = None, ignore_queue: bool = False) -> None:
+        """Tells a client to go; it will not come back by itself."""
+        namespace = namespace or "/"
+        eio_sid = self.manager.eio_sid_from_sid(sid, namespace)
+        if eio_sid is None or not self.manager.is_connected(sid, namespace):
+            return
+        self.manager.pre_disconnect(sid, namespace)
+        session = self.eio.sockets.get(eio_sid)
+        if session is not None:
+            self.send_packet(session, packet.DISCONNECT, namespace)
+        await self.leave(sid, namespace, self.reason.SERVER_DISCONNECT)
+
     async def cut(self, sid: str) -> None:
         """Closes a socket's transport; the client comes back."""
-        eio_sid = self.manager.eio_sid_from_sid(sid, "/")
-        if eio_sid is not None:
-            await self.eio.cut(eio_sid)
+        session = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, "/") or "")
+        if session is not None:
+            self.eio.close(session, self.reason.SERVER_DISCONNECT)
 
     async def upgrade_request(self, sid: str, timeout_s: float) -> web.Request | None:
-        """The request by which a socket that began with polling moves to a WebSocket; None where none comes in time."""
+        """While its connect handler runs: the request by which a socket that began with polling moves to a WebSocket;
+        None where none comes in time."""
         eio_sid = self.manager.eio_sid_from_sid(sid, "/")
-        return None if eio_sid is None else await self.eio.upgrade_request(eio_sid, timeout_s)
+        return None if eio_sid is None else await self._connecting.upgrade_request(eio_sid, timeout_s)
 
     async def stop(self, seconds: float) -> None:
-        """Cuts all sockets, spread over so many seconds."""
-        for task in self._tasks:
-            task.cancel()
+        """Cuts all sockets, spread over so many seconds. Within five more nothing is left."""
+        self._connecting.stop()
         await self.eio.cut_all(seconds)
         await self.eio.shutdown()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def shutdown(self) -> None:
+        await self.stop(0)
 
-    async def _handle_connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        """Beside the transport, so that the POST which carried CONNECT is answered at once."""
-        self._spawn(self._connect(eio_sid, namespace, data))
+    def send_packet(self, session: Session, kind: int, namespace: str, data: Any = None, id: int | None = None) -> None:  # noqa: A002
+        encoded = self.packet_class(kind, data=data, namespace=namespace, id=id).encode()
+        for part in encoded if isinstance(encoded, list) else [encoded]:
+            session.transport.send(message(part))
 
-    async def _connect(self, eio_sid: str, namespace: str | None, data: Any) -> None:
-        try:
-            await super()._handle_connect(eio_sid, namespace, data)
-        except Exception as error:
-            log.warning("connect_failed", extra={"error": type(error).__name__, "code": getattr(error, "code", None)})
-            await self._forget(eio_sid, namespace)
-            self._spawn(self._cut_later(eio_sid))
-            return
-        session = self.eio.sockets.get(eio_sid)
-        if session is None or session.closed:  # gone while the handler ran
-            await self._handle_eio_disconnect(eio_sid, self.reason.TRANSPORT_CLOSE)
-            await self._forget(eio_sid, namespace)
-            return
-        sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
-        if sid is not None and (namespace or "/") == "/" and self.manager.is_connected(sid, "/"):
+    # --- from clients -------------------------------------------------------------------------------------------
+
+    def has_namespace(self, namespace: str) -> bool:
+        return (
+            namespace in self.handlers or namespace in self.namespace_handlers
+            or self.namespaces == "*" or namespace in self.namespaces
+        )  # fmt: skip
+
+    def has_several_namespaces(self) -> bool:
+        return len({*self.handlers, *self.namespace_handlers}) > 1
+
+    def joined(self, sid: str, namespace: str) -> None:
+        if self._connected is not None and namespace == "/":
             self._connected(sid)
 
-    async def _forget(self, eio_sid: str, namespace: str | None) -> None:
-        """Upstream leaves a socket that never got past its connect handler in the manager for ever."""
-        sid = self.manager.sid_from_eio_sid(eio_sid, namespace or "/")
-        if sid is not None:
-            await self._trigger_event("disconnect", namespace or "/", sid, self.reason.TRANSPORT_CLOSE)
-            await self.manager.disconnect(sid, namespace or "/", ignore_queue=True)
-
-    async def _cut_later(self, eio_sid: str) -> None:
-        await asyncio.sleep(random.uniform(*_HOLD_S))  # noqa: S311
-        with contextlib.suppress(KeyError):
-            await self.eio.cut(eio_sid)
-
-    async def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: list[Any]) -> None:  # noqa: A002
-        if not data or not isinstance(data[0], str) or data[0] in _RESERVED:
-            log.info("reserved_event")
-            await self.eio.cut(eio_sid)
+    def _received(self, session: Session, data: str | bytes) -> None:
+        try:
+            pkt = self._decode(session.sid, data)
+        except (ValueError, RecursionError):
+            self.eio.close_bad(session, "packet")
             return
-        await super()._handle_event(eio_sid, namespace, id, data)
+        if pkt is None:
+            return
+        namespace = pkt.namespace or "/"
+        if pkt.packet_type in (packet.ACK, packet.BINARY_ACK):
+            sid = self.manager.sid_from_eio_sid(session.sid, namespace)
+            if sid is None:
+                self.eio.close_bad(session, "not connected")
+            else:
+                self.eio.spawn(self.manager.trigger_callback(sid, pkt.id, pkt.data or []))
+        elif pkt.packet_type == packet.CONNECT and not self.eio.inbound.busy(session):
+            self._connecting.requested(session, namespace, pkt.data)
+        else:
+            self.eio.inbound.put(session, pkt)
 
-    async def _trigger_event(self, event: str, namespace: str, *args: Any) -> Any:
-        result = await super()._trigger_event(event, namespace, *args)
-        if result is self.not_handled and event not in _RESERVED:
-            self._count_unknown(event)
-        return result
+    def _decode(self, eio_sid: str, data: str | bytes) -> Packet | None:
+        """None while attachments are awaited. Raises ValueError."""
+        pkt: Packet | None = self._binary_packet.pop(eio_sid, None)
+        if isinstance(data, bytes):
+            if pkt is None:
+                raise ValueError("not announced")
+            complete = pkt.add_attachment(data)
+        else:
+            if pkt is not None or not data:
+                raise ValueError("attachments are awaited, or nothing was sent")
+            pkt = self.packet_class(encoded_packet=data)
+            complete = not pkt.attachment_count
+            if not (complete or self._binary):
+                raise ValueError("binary")
+        if complete:
+            return pkt
+        self._binary_packet[eio_sid] = pkt
+        return None
+
+    async def _handle_packet(self, session: Session, pkt: Packet) -> None:
+        namespace = pkt.namespace or "/"
+        if pkt.packet_type == packet.CONNECT:
+            self._connecting.requested(session, namespace, pkt.data)
+            return
+        sid = self.manager.sid_from_eio_sid(session.sid, namespace)
+        if sid is None:
+            self.eio.close_bad(session, "not connected")
+            return
+        await self._connecting.finished(sid)
+        if not self.manager.is_connected(sid, namespace):
+            return
+        if pkt.packet_type == packet.DISCONNECT:
+            await self._handle_disconnect(session.sid, namespace, self.reason.CLIENT_DISCONNECT)
+            return
+        if not pkt.data:
+            return
+        result = await self._trigger_event(pkt.data[0], namespace, sid, *pkt.data[1:])
+        if result is self.not_handled:
+            self._count_unknown(str(pkt.data[0]))
+        elif pkt.id is not None and not session.closed:
+            args = list(result) if isinstance(result, tuple) else [] if result is None else [result]
+            self.send_packet(session, packet.ACK, namespace, args, pkt.id)
 
     def _count_unknown(self, event: str) -> None:
         name = event[:64]
@@ -164,3 +232,41 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             else:
                 log.warning("unknown_event", extra={"name_of_event": name})
         self.unknown_events[name] += 1
+
+    # --- coming and going ---------------------------------------------------------------------------------------
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        await super()._handle_eio_connect(eio_sid, environ)
+        self._connecting.began(self.eio.sockets[eio_sid])
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        self._connecting.ended(eio_sid)
+        self._binary_packet.pop(eio_sid, None)
+        for namespace in list(self.manager.get_namespaces()):
+            await self._handle_disconnect(eio_sid, namespace, reason)
+        self.environ.pop(eio_sid, None)
+
+    async def _handle_disconnect(self, eio_sid: str, namespace: str | None, reason: str | None = None) -> None:
+        namespace = namespace or "/"
+        sid = self.manager.sid_from_eio_sid(eio_sid, namespace)
+        if sid is not None and self.manager.is_connected(sid, namespace):
+            self.manager.pre_disconnect(sid, namespace)
+            await self.leave(sid, namespace, reason or self.reason.CLIENT_DISCONNECT)
+
+    async def leave(self, sid: str, namespace: str, reason: str) -> None:
+        """The disconnect handler, and the manager's entries. A handler that takes longer than 10 s is cancelled."""
+        try:
+            async with asyncio.timeout(_LEAVE_S):
+                await self._trigger_event("disconnect", namespace, sid, reason)
+        except Exception:
+            log.exception("disconnect_handler_failed")
+        finally:
+            self.manager.basic_disconnect(sid, namespace)
+
+    def _telling(self, tell: Callable[[str], None]) -> Callable[[Session], None]:
+        def told(session: Session) -> None:
+            sid = self.manager.sid_from_eio_sid(session.sid, "/")
+            if sid is not None:
+                tell(sid)
+
+        return told

@@ -1,0 +1,161 @@
+"""One client, on whichever transport it is at the moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from notify_server.transport.packets import (
+    BASE64,
+    CLOSE,
+    CLOSE_PACKET,
+    MESSAGE,
+    NOOP,
+    NOOP_PACKET,
+    OPEN,
+    PING_PACKET,
+    PONG,
+    UPGRADE,
+    Encoded,
+    decode_base64,
+    encoded,
+)  # fmt: skip
+from notify_server.transport.polling import Polling
+
+if TYPE_CHECKING:
+    import engineio
+
+    from notify_server.transport.engine import Engine
+    from notify_server.transport.upgrade import Upgrading
+    from notify_server.transport.websocket import WebSocket
+
+_IGNORED = {OPEN, UPGRADE, NOOP}  # the reference server ignores them, too
+
+
+class Session:
+    """`engineio.AsyncServer` keeps these in `sockets`, by sid. `session` is what python-engineio calls the app's own
+    values."""
+
+    __slots__ = (
+        "_values", "address", "beat_at", "closed", "engine", "extended", "paused", "pinged_at", "refusals", "sid",
+        "transport", "upgrading",
+    )  # fmt: skip
+
+    def __init__(self, engine: Engine, sid: str) -> None:
+        self.engine = engine
+        self.sid = sid
+        self.transport: Polling | WebSocket = Polling(self)
+        self.upgrading: Upgrading | None = None
+        self.closed = False
+        self.paused = False
+        self.beat_at = 0  # these three are the heartbeat's
+        self.pinged_at: int | None = None
+        self.extended = False
+        self.refusals = 0  # of CONNECT
+        self.address: str | None = None
+        self._values: dict[str, Any] | None = None
+
+    @property
+    def upgraded(self) -> bool:
+        return self.transport.name == "websocket"
+
+    @property
+    def session(self) -> dict[str, Any]:
+        if self._values is None:
+            self._values = {}
+        return self._values
+
+    @session.setter
+    def session(self, values: dict[str, Any]) -> None:
+        self._values = values
+
+    # --- to the client ------------------------------------------------------------------------------------------
+
+    async def send(self, packet: engineio.packet.Packet) -> None:
+        """A packet of python-engineio's."""
+        self.transport.send(encoded(packet.encode()))
+
+    def ping(self) -> None:
+        self.transport.send(PING_PACKET)
+
+    def pause(self) -> None:
+        """Takes nothing more from the client for now; its silence is not its fault meanwhile."""
+        self.paused = True
+        self.transport.pause_reading()
+
+    def resume(self) -> None:
+        self.paused = False
+        self.transport.resume_reading()
+
+    async def close(self, wait: bool = False, abort: bool = False, reason: str | None = None) -> None:
+        """As python-engineio's; nothing is waited for."""
+        self.engine.close(self, reason or self.engine.reason.SERVER_DISCONNECT, abort=abort)
+
+    # --- from the client ----------------------------------------------------------------------------------------
+
+    def receive(self, transport: Polling | WebSocket, data: str | bytes) -> bool:
+        """One packet. False, and the session is closed, where it is none that a client may send."""
+        if self.closed:
+            return True
+        if transport is not self.transport:
+            if self.upgrading is not None and transport is self.upgrading.websocket:
+                self.upgrading.receive(data)
+            return True
+        if isinstance(data, bytes):
+            return self._message(data)
+        kind = data[:1]
+        if kind == PONG:
+            self.engine.heartbeat.answered(self)
+            return True
+        if kind == MESSAGE:
+            return self._message(data[1:])
+        if kind == BASE64:
+            try:
+                return self._message(decode_base64(data[1:]))
+            except ValueError:
+                return self._refuse()
+        if kind == CLOSE:
+            self.engine.close(self, self.engine.reason.CLIENT_DISCONNECT, last=NOOP_PACKET)
+            return True
+        if kind not in _IGNORED or not kind:
+            return self._refuse()
+        self.engine.heartbeat.heard(self)
+        return True
+
+    def _message(self, data: str | bytes) -> bool:
+        self.engine.heartbeat.heard(self)
+        self.engine.received(self, data)
+        return True
+
+    def _refuse(self) -> bool:
+        self.engine.close_bad(self, "packet")
+        return False
+
+    def lost(self, transport: WebSocket) -> None:
+        """A WebSocket has ended, or is about to."""
+        if self.upgrading is not None and transport is self.upgrading.websocket:
+            self.upgrading.fail()
+        elif transport is self.transport:
+            self.engine.close(self, self.engine.reason.TRANSPORT_CLOSE)
+
+    def move_to(self, websocket: WebSocket) -> None:
+        """What waits goes along; a poll that is still open ends with nothing."""
+        polling, self.transport = self.transport, websocket
+        self.upgrading = None
+        if isinstance(polling, Polling):
+            waiting = polling.take()
+            polling.close(NOOP_PACKET)
+            for packet in waiting:
+                websocket.send(packet)
+        if self.paused:
+            websocket.pause_reading()
+
+    def end(self, last: Encoded = CLOSE_PACKET, *, code: int | None = None, abort: bool = False) -> None:
+        """The transports' end, once the engine has closed the session."""
+        if self.upgrading is not None:
+            self.upgrading.fail()
+        if abort:
+            self.transport.abort()
+        elif isinstance(self.transport, Polling):
+            self.transport.close(last)
+        else:
+            self.transport.close(code=code)
