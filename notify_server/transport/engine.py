@@ -144,13 +144,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             log.info("bad_input", extra={"what": what, "transport": session.transport.name})
             self.close(session, self.reason.TRANSPORT_ERROR)
 
-    def waits(self, session: Session, waiting_bytes: int, of_which_new: int) -> None:
-        """Some of what was written to it waits. One message may be larger than all that may wait."""
-        if waiting_bytes > self.limits.waiting_bytes and waiting_bytes > of_which_new:
-            self.cut_slow(session)
-        elif session not in self.stalls.watched:
-            self.stalls.watch(session)
-
     def cut_slow(self, session: Session) -> None:
         log.info("slow_socket_cut", extra={"waiting_bytes": session.transport.waiting_bytes})
         self.close(session, self.reason.TRANSPORT_ERROR, abort=True)

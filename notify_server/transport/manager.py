@@ -18,6 +18,9 @@ from bidict import bidict
 from socketio import packet
 
 from notify_server.transport.packets import Encoded, message
+from notify_server.transport.session import Session
+
+_NOBODY: dict[str | None, Any] = {}
 
 
 class Manager(socketio.AsyncManager):  # type: ignore[misc]
@@ -29,10 +32,12 @@ class Manager(socketio.AsyncManager):  # type: ignore[misc]
         self._joined: dict[tuple[str, str], set[str]] = {}
         self._ack_ids = itertools.count(1)
         self._dump: Callable[[Any], bytes] | None = None
+        self._sessions: dict[str, Session] = {}
 
     def set_server(self, server: Any) -> None:
         super().set_server(server)
         self._dump = getattr(self.json, "dump_bytes", None)
+        self._sessions = server.eio.sockets
 
     # --- connecting and leaving -----------------------------------------------------------------------------------
 
@@ -146,17 +151,19 @@ class Manager(socketio.AsyncManager):  # type: ignore[misc]
         skipped = {skip_sid} if isinstance(skip_sid, str) else set(skip_sid or ())
         participants = [item for item in self.get_participants(namespace, to or room) if item[0] not in skipped]
         if callback is None:
-            self.send_to(participants, self.encode(event, args, namespace))
+            self._send_to([eio_sid for _sid, eio_sid in participants], self.encode(event, args, namespace))
             return
         for sid, eio_sid in participants:
             ack_id = self._generate_ack_id(sid, callback)
-            self.send_to([(sid, eio_sid)], self.encode(event, args, namespace, ack_id))
+            self._send_to([eio_sid], self.encode(event, args, namespace, ack_id))
 
     def emit_now(self, event: str, args: Iterable[Any], namespace: str, room: Any) -> None:
         """Encodes once, and hands it to every transport without awaiting anything."""
-        participants = self.get_participants(namespace, room)
-        if participants:
-            self.send_to(participants, self.encode(event, args, namespace))
+        members = self.rooms.get(namespace, _NOBODY).get(room) if isinstance(room, str) else None
+        if members is None:
+            members = dict(self.get_participants(namespace, room))
+        if members:
+            self._send_to(list(members.values()), self.encode(event, args, namespace))
 
     def encode(self, event: str, args: Iterable[Any], namespace: str, ack_id: int | None = None) -> list[Encoded]:
         """An event's packet and its attachments. Raises TypeError for what JSON cannot hold."""
@@ -169,9 +176,9 @@ class Manager(socketio.AsyncManager):  # type: ignore[misc]
         encoded = self.server.packet_class(packet.EVENT, namespace=namespace, data=data, id=ack_id).encode()
         return [message(part) for part in (encoded if isinstance(encoded, list) else [encoded])]
 
-    def send_to(self, participants: Iterable[tuple[str, str]], packets: list[Encoded]) -> None:
-        sessions = self.server.eio.sockets
-        for _sid, eio_sid in participants:
+    def _send_to(self, eio_sids: Iterable[str], packets: list[Encoded]) -> None:
+        sessions = self._sessions
+        for eio_sid in eio_sids:
             session = sessions.get(eio_sid)
             if session is not None:
                 for encoded in packets:

@@ -14,28 +14,28 @@ BASE64 = "b"  # a binary message where only text can pass
 _TEXT, _BINARY, _CLOSE, _PONG = 0x81, 0x82, 0x88, 0x8A
 _COMPRESSED = 0x40
 _DEFLATE_FROM_BYTES = 1024
+_MEDIUM, _LARGE = struct.Struct("!BBH"), struct.Struct("!BBQ")
 _DEFLATE_TAIL = b"\x00\x00\xff\xff"
 
 
 class Encoded:
     """One packet, encoded once however many sockets it goes to. `payload` is UTF-8 with the packet's type in front, or
-    a binary message."""
+    a binary message; `frame` is the WebSocket frame of it (RFC 6455, section 5.2), unmasked as a server's are."""
 
-    __slots__ = ("_deflated", "_frame", "_is_text", "_payload")
+    __slots__ = ("_deflated", "_opcode", "_payload", "frame")
 
-    def __init__(self, payload: bytes, *, is_text: bool = True) -> None:
+    def __init__(self, payload: bytes, opcode: int = _TEXT) -> None:
+        size = len(payload)
+        if size < 126:
+            head = bytes((opcode, size))
+        elif size < 65536:
+            head = _MEDIUM.pack(opcode, 126, size)
+        else:
+            head = _LARGE.pack(opcode, 127, size)
+        self.frame = head + payload
         self._payload = payload
-        self._is_text = is_text
-        self._frame: bytes | None = None
+        self._opcode = opcode
         self._deflated: bytes | None = None
-
-    @property
-    def frame(self) -> bytes:
-        """A WebSocket frame (RFC 6455, section 5.2), unmasked as a server's are."""
-        frame = self._frame
-        if frame is None:
-            frame = self._frame = _frame(_TEXT if self._is_text else _BINARY, self._payload)
-        return frame
 
     @property
     def deflated_frame(self) -> bytes:
@@ -46,19 +46,20 @@ class Encoded:
             else:
                 deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
                 packed = deflate.compress(self._payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
-                first_byte = (_TEXT if self._is_text else _BINARY) | _COMPRESSED
-                self._deflated = _frame(first_byte, packed.removesuffix(_DEFLATE_TAIL))
+                self._deflated = Encoded(packed.removesuffix(_DEFLATE_TAIL), self._opcode | _COMPRESSED).frame
         return self._deflated
 
     @property
     def text(self) -> str:
         """As a part of a polling body."""
-        return self._payload.decode() if self._is_text else BASE64 + base64.b64encode(self._payload).decode()
+        if self._opcode == _TEXT:
+            return self._payload.decode()
+        return BASE64 + base64.b64encode(self._payload).decode()
 
 
 def encoded(data: str | bytes) -> Encoded:
     """`data` is text with the packet's type in front, or a binary message."""
-    return Encoded(data.encode()) if isinstance(data, str) else Encoded(data, is_text=False)
+    return Encoded(data.encode()) if isinstance(data, str) else Encoded(data, _BINARY)
 
 
 def message(data: str | bytes) -> Encoded:
@@ -74,20 +75,12 @@ def decode_base64(text: str) -> bytes:
 
 
 def close_frame(code: int | None) -> bytes:
-    return _frame(_CLOSE, b"" if code is None else struct.pack("!H", code))
+    return Encoded(b"" if code is None else code.to_bytes(2, "big"), _CLOSE).frame
 
 
-def pong_frame(payload: bytes) -> bytes:
-    return _frame(_PONG, payload)
-
-
-def _frame(first_byte: int, payload: bytes) -> bytes:
-    size = len(payload)
-    if size < 126:
-        return bytes((first_byte, size)) + payload
-    if size < 65536:
-        return struct.pack("!BBH", first_byte, 126, size) + payload
-    return struct.pack("!BBQ", first_byte, 127, size) + payload
+def pong(payload: bytes) -> Encoded:
+    """The answer to a WebSocket's ping, which is not Engine.IO's."""
+    return Encoded(payload, _PONG)
 
 
 PING_PACKET = encoded(PING)

@@ -61,8 +61,12 @@ class Polling:
         self.waiting_bytes += size
         if self._poll is not None:
             self._answer()
-        session.engine.waits(session, self.waiting_bytes, size)
-        if self.waiting_bytes > session.engine.limits.high_water_bytes and not self._over_high_water:
+        limits = session.engine.limits
+        if self.waiting_bytes > limits.waiting_bytes and self.waiting_bytes > size:
+            session.engine.cut_slow(session)  # but one message may be larger than all that may wait
+            return
+        session.engine.stalls.watch(session)
+        if self.waiting_bytes > limits.high_water_bytes and not self._over_high_water:
             self._over_high_water = True
             session.engine.slow(session)
 

@@ -16,7 +16,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp._websocket.models import WebSocketError
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
-from notify_server.transport.packets import NOOP_PACKET, Encoded, close_frame, pong_frame
+from notify_server.transport.packets import Encoded, close_frame, pong
 
 if TYPE_CHECKING:
     from notify_server.transport.engine import Engine
@@ -86,8 +86,18 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         return self._written_bytes - self.waiting_bytes
 
     def send(self, packet: Encoded) -> None:
-        if packet is not NOOP_PACKET:  # which only ends a poll
-            self._write(packet.deflated_frame if self._deflate else packet.frame)
+        transport = self._transport
+        if self._closing or transport is None:
+            return
+        frame = packet.deflated_frame if self._deflate else packet.frame
+        self._written_bytes += len(frame)
+        transport.write(frame)
+        waiting_bytes = transport.get_write_buffer_size()  # on uvloop all of it, until the loop's next turn
+        if waiting_bytes and (session := self._session) is not None:
+            if waiting_bytes > self._engine.limits.waiting_bytes and waiting_bytes > len(frame):
+                self._engine.cut_slow(session)  # but one message may be larger than all that may wait
+            elif session not in self._engine.stalls.watched:
+                self._engine.stalls.watch(session)
 
     def close(self, _last: Encoded | None = None, *, code: int | None = None) -> None:
         """Sends what waits and a close frame, and takes nothing more. The connection ends when the peer closes it, at
@@ -120,16 +130,6 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
     def resume_reading(self) -> None:
         if self._transport is not None and not self._closing:
             self._transport.resume_reading()
-
-    def _write(self, frame: bytes) -> None:
-        transport = self._transport
-        if self._closing or transport is None:
-            return
-        self._written_bytes += len(frame)
-        transport.write(frame)
-        waiting_bytes = transport.get_write_buffer_size()
-        if waiting_bytes and self._session is not None:
-            self._engine.waits(self._session, waiting_bytes, len(frame))
 
     # --- asyncio.Protocol ---------------------------------------------------------------------------------------
 
@@ -174,7 +174,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
             if message.type is WSMsgType.TEXT or message.type is WSMsgType.BINARY:
                 session.receive(self, message.data)
             elif message.type is WSMsgType.PING:
-                self._write(pong_frame(message.data))
+                self.send(pong(message.data))
             elif message.type is WSMsgType.CLOSE:
                 self.close(code=message.data or None)
                 session.lost(self)

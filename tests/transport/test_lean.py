@@ -63,14 +63,14 @@ async def test_an_event_is_encoded_once_for_a_whole_room(server_class: Any, monk
     sio.on("connect", lambda *_args: None)
     async with serving(sio) as peer:
         opened = await _join(sio, peer, 30)
-        build = packets._frame
+        build = packets.Encoded.__init__
 
-        def counting(first_byte: int, payload: bytes) -> bytes:
+        def counting(self: Any, *args: Any) -> None:
             nonlocal frames
             frames += 1
-            return build(first_byte, payload)
+            build(self, *args)
 
-        monkeypatch.setattr(packets, "_frame", counting)
+        monkeypatch.setattr(packets.Encoded, "__init__", counting)
         await sio.emit("n", {"a": 1})
         assert {await ws.message() for ws in opened} == {'42["n",{"a":1}]'}
         assert frames == 1
