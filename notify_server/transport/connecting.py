@@ -80,6 +80,9 @@ class Connecting:
         environ = server.environ.get(session.sid)
         if session.closed or environ is None:
             return
+        if session.refusals >= self._tries:
+            server.eio.close_bad(session, "connect again")
+            return
         if not server.has_namespace(namespace):
             self._refuse(session, namespace, {"message": "Invalid namespace"})
             return
@@ -137,6 +140,7 @@ class Connecting:
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # it is we who are cancelled, not something in the handler
             log.warning("connect_failed", extra={"error": type(error).__name__, "code": getattr(error, "code", None)})
+            session.refusals = self._tries  # no further try on this transport
             asyncio.get_running_loop().call_later(random.uniform(*_HOLD_S), self._cut, session)  # noqa: S311
             return
         if refusal is not None:

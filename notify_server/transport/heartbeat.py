@@ -32,6 +32,7 @@ class Heartbeat:
         self._tick = 0
         self._due = 0.0
         self._live = 0
+        self._was_late = False
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, session: Session) -> None:
@@ -72,21 +73,22 @@ class Heartbeat:
         now = loop.time()
         late = now - self._due > max(self._tick_s, 0.05)
         self._due = (now if late else self._due) + self._tick_s
+        forgiving, self._was_late = late and not self._was_late, late
         self._timer = loop.call_at(self._due, self._advance)
         self._tick += 1
         index = self._tick % len(self._slots)
         sessions, self._slots[index] = self._slots[index], []
         if sessions:
-            self._look_at(sessions, 0, late)
+            self._look_at(sessions, 0, forgiving)
 
-    def _look_at(self, sessions: list[Session], start: int, late: bool) -> None:
+    def _look_at(self, sessions: list[Session], start: int, forgiving: bool) -> None:
         for session in sessions[start : start + _AT_ONCE]:
             if not session.closed:
-                self._look(session, late)
+                self._look(session, forgiving)
         if start + _AT_ONCE < len(sessions):
-            asyncio.get_running_loop().call_soon(self._look_at, sessions, start + _AT_ONCE, late)
+            asyncio.get_running_loop().call_soon(self._look_at, sessions, start + _AT_ONCE, forgiving)
 
-    def _look(self, session: Session, late: bool) -> None:
+    def _look(self, session: Session, forgiving: bool) -> None:
         if session.pinged_at is None:
             remaining = session.beat_at + self._interval - self._tick
             if remaining <= 0:
@@ -97,7 +99,7 @@ class Heartbeat:
         else:
             remaining = session.pinged_at + self._timeout - self._tick
             if remaining <= 0:
-                if not (late or session.paused):  # after a stall, first read what came meanwhile
+                if not (forgiving or session.paused):  # after a stall, first read what came meanwhile
                     self._expired(session)
                     return
                 remaining = 1

@@ -68,6 +68,7 @@ class Inbound:
         queue = self._queues.get(session)
         if queue is None:
             return
+        queue.room.set()  # for a POST that waits to be answered
         if queue.task is not None:
             await asyncio.wait({queue.task}, timeout=_FINISH_S)
             queue.items.clear()

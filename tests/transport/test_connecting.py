@@ -240,3 +240,21 @@ async def test_nothing_of_the_request_outlives_the_handshake(server_class: Any) 
 def _requests() -> set[int]:
     gc.collect()
     return {id(found) for found in gc.get_objects() if isinstance(found, web.BaseRequest | web.RequestHandler)}
+
+
+async def test_a_transport_that_is_held_is_no_way_to_try_again_and_again(server_class: Any) -> None:
+    sio, tries = server_class(async_mode="aiohttp"), []
+
+    async def broken(*_args: Any) -> None:
+        tries.append(1)
+        raise RuntimeError("the handler is broken")
+
+    sio.on("connect", broken)
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        await ws.send("40")
+        await eventually(lambda: len(tries) == 1)
+        await ws.write(b"".join(text("40") for _ in range(50)))
+        await ws.closed_in_silence()
+        await nothing_left(sio)
+    assert len(tries) == 1

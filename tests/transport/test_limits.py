@@ -10,7 +10,7 @@ from aiohttp import web
 
 from notify_server.transport import Limits
 from tests.transport.own import nothing_left, serving
-from tests.transport.raw import ask, text
+from tests.transport.raw import SEPARATOR, ask, text
 from tests.transport.servers import at
 from tests.waiting import eventually
 
@@ -181,3 +181,25 @@ async def test_a_handler_that_fails_fails_alone(server_class: Any, caplog: Any) 
         await ws.send('42["n",0]', '42["n",1]', '42["n",2]')
         await eventually(lambda: handled == [0, 2])
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["event_failed"]
+
+
+async def test_a_post_that_waits_for_room_is_answered_when_its_session_ends(server_class: Any) -> None:
+    sio = server_class(async_mode="aiohttp")
+
+    async def hangs(*_args: Any) -> None:
+        await asyncio.Event().wait()
+
+    sio.on("connect", lambda *_args: None)
+    sio.on("n", hangs)
+    async with serving(sio) as peer:
+        session = await peer.polling("/socket.io/")
+        await session.send("40")
+        body = SEPARATOR.join('42["n",1]' for _ in range(200))
+        posting = asyncio.create_task(session.post(body))
+        await eventually(lambda: any(found.paused for found in sio.eio.sockets.values()))
+        for found in list(sio.eio.sockets.values()):
+            sio.eio.close(found, "server disconnect")
+        assert (await posting).status == 200
+        for task in asyncio.all_tasks():
+            if "Inbound._work" in repr(task):
+                task.cancel()
