@@ -130,7 +130,7 @@ def create_app(
 
     async def stop_sockets(app: web.Application) -> None:
         app[READINESS].draining = True
-        await realtime.stop(0)
+        await realtime.stop(settings.drain_s * 0.1)
 
     app.cleanup_ctx.append(run)
     app.on_shutdown.insert(0, stop_sockets)
@@ -156,7 +156,7 @@ def _limits(settings: Settings) -> Limits:
 
 def _spread_s(settings: Settings, realtime: Realtime) -> float:
     """Long enough that clients do not come back as a herd, at most what leaves time for the rest."""
-    return min(settings.drain_s * 0.6, len(realtime.server.eio.sockets) / _CUTS_PER_S)
+    return min(settings.drain_s * 0.5, len(realtime.server.eio.sockets) / _CUTS_PER_S)
 
 
 def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> Any:
@@ -169,7 +169,7 @@ def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> An
         gate.check_way(request)
         if request.path.startswith(settings.socket_path) and request.path.rstrip("/") == settings.socket_path:
             gate.check_origin(request)
-            if "sid" not in request.query and not (realtime.accepting and db.available):
+            if not request.query.get("sid") and not (realtime.accepting and db.available):
                 raise Unavailable("the server is starting or stopping, or its database is away", code="not_ready")
         return await handler(request)
 

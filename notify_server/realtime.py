@@ -65,9 +65,10 @@ class Realtime:
         self.accepting = False
         await self.server.eio.cut_all(seconds)
 
-    async def stop(self, seconds: float) -> None:
+    async def stop(self, goodbye_s: float) -> None:
+        """At once; clients and handlers are waited for so long."""
         self.accepting = False
-        await self.server.stop(seconds)
+        await self.server.shutdown(goodbye_s)
         await self.feeds.stop()
 
     # --- feed.Sockets -------------------------------------------------------------------------------------------

@@ -162,3 +162,11 @@ def test_the_limit_on_files_is_raised_to_what_the_system_allows(monkeypatch: pyt
         asked.clear()
         raise_fd_limit()
         assert asked == expected
+
+
+async def test_an_empty_sid_is_no_way_past_the_door(start_server: StartServer) -> None:
+    server = await start_server()
+    server.realtime.accepting = False
+    for sid in ("", "&sid="):
+        async with server.http.get(server.url + HANDSHAKE + sid) as response:
+            assert response.status == 503

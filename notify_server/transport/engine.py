@@ -29,8 +29,6 @@ from notify_server.transport.websocket import WebSocket
 
 log = logging.getLogger(__name__)
 
-_GOODBYE_S = 1.0  # for the clients' side of the closing, at shutdown
-
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
     """`engineio.AsyncServer` with its options, for aiohttp; and `upgrade_timeout` (s), `per_message_deflate`, `limits`.
@@ -89,13 +87,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         for session in list(self.sockets.values()) if sid is None else filter(None, [self.sockets.get(sid)]):
             self.close(session, self.reason.SERVER_DISCONNECT)
 
-    async def shutdown(self) -> None:
-        """Cuts what is left, and waits for the disconnect handlers. A second later nothing is open."""
+    async def shutdown(self, goodbye_s: float = 1) -> None:
+        """Cuts what is left, and waits so long for the disconnect handlers and the clients' side; then all is closed,
+        whether they are done or not."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + goodbye_s
         await self.disconnect()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_GOODBYE_S * 5)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + _GOODBYE_S
+            await asyncio.wait(self._tasks, timeout=goodbye_s)
         while self.lingering and loop.time() < deadline:  # noqa: ASYNC110 - for a second at most
             await asyncio.sleep(0.02)
         for websocket in list(self.lingering):

@@ -132,14 +132,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         eio_sid = self.manager.eio_sid_from_sid(sid, "/")
         return None if eio_sid is None else await self._connecting.upgrade_request(eio_sid, timeout_s)
 
-    async def stop(self, seconds: float) -> None:
-        """Cuts all sockets, spread over so many seconds. Within five more nothing is left."""
+    async def shutdown(self, goodbye_s: float = 1) -> None:
+        """Ends connect handlers, and cuts all sockets at once; as `Engine.shutdown`."""
         self._connecting.stop()
-        await self.eio.cut_all(seconds)
-        await self.eio.shutdown()
-
-    async def shutdown(self) -> None:
-        await self.stop(0)
+        await self.eio.shutdown(goodbye_s)
 
     def send_packet(self, session: Session, kind: int, namespace: str, data: Any = None, id: int | None = None) -> None:  # noqa: A002
         encoded = self.packet_class(kind, data=data, namespace=namespace, id=id).encode()
