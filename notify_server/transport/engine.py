@@ -95,6 +95,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         await self.disconnect()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=goodbye_s)
+        self.inbound.stop()
         while self.lingering and loop.time() < deadline:  # noqa: ASYNC110 - for a second at most
             await asyncio.sleep(0.02)
         for websocket in list(self.lingering):

@@ -74,9 +74,16 @@ class Inbound:
             queue.items.clear()
         self._queues.pop(session, None)
 
+    def stop(self) -> None:
+        """Ends the handlers that are still running."""
+        for queue in self._queues.values():
+            if queue.task is not None:
+                queue.task.cancel()
+
     async def _work(self, session: Session, queue: _Queue) -> None:
+        task = asyncio.current_task()
         try:
-            while queue.items:
+            while queue.items and not (task is not None and task.cancelling()):  # which python-socketio swallows
                 await self._throttle(queue)
                 if not queue.items:
                     break

@@ -220,6 +220,16 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             args = list(result) if isinstance(result, tuple) else [] if result is None else [result]
             self.send_packet(session, packet.ACK, namespace, args, pkt.id)
 
+    def _get_event_handler(self, event: Any, namespace: str, args: tuple[Any, ...]) -> Any:
+        """A client's event may be called `*`, which is no name to python-socketio, but the catch-all's."""
+        if event != "*":
+            return super()._get_event_handler(event, namespace, args)
+        handler = self.handlers.get(namespace, {}).get("*")
+        if handler is not None:
+            return handler, (event, *args)
+        handler = self.handlers.get("*", {}).get("*")
+        return handler, (event, namespace, *args)
+
     def _count_unknown(self, event: str) -> None:
         name = event[:64]
         if name not in self.unknown_events:

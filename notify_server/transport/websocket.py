@@ -109,11 +109,12 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         self._closing = True
         transport.write(close_frame(code))
         try:
+            transport.resume_reading()  # to see the peer's end
             if transport.can_write_eof():
                 transport.write_eof()
             else:
                 transport.close()
-        except OSError:  # the peer has gone, and asyncio does not know yet
+        except (OSError, RuntimeError):  # the peer has gone, and asyncio does not know yet
             transport.abort()
         self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
         self._engine.lingering.add(self)

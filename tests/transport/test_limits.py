@@ -200,6 +200,42 @@ async def test_a_post_that_waits_for_room_is_answered_when_its_session_ends(serv
         for found in list(sio.eio.sockets.values()):
             sio.eio.close(found, "server disconnect")
         assert (await posting).status == 200
-        for task in asyncio.all_tasks():
-            if "Inbound._work" in repr(task):
-                task.cancel()
+    await eventually(lambda: len(asyncio.all_tasks()) == 1)  # nor does the handler outlive the server
+
+
+async def test_an_event_called_star_is_an_event_like_any_other(server_class: Any) -> None:
+    sio, caught = server_class(async_mode="aiohttp"), []
+
+    async def catch_all(event: str, _sid: str, *args: Any) -> None:
+        caught.append((event, *args))
+
+    sio.on("connect", lambda *_args: None)
+    sio.on("*", catch_all)
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        await ws.send("40")
+        await ws.message()
+        await ws.send('42["*",1]', '42["other",2]')
+        await eventually(lambda: len(caught) == 2)
+    assert caught == [("*", 1), ("other", 2)]
+
+
+async def test_a_client_that_ends_while_it_is_read_no_further_is_let_go_at_once(server_class: Any) -> None:
+    sio, going_on = server_class(async_mode="aiohttp"), asyncio.Event()
+
+    async def waits(*_args: Any) -> None:
+        await going_on.wait()
+
+    sio.on("connect", lambda *_args: None)
+    sio.on("n", waits)
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        await ws.send("40")
+        await ws.message()
+        await ws.write(b"".join(text('42["n"]') for _ in range(200)))
+        await eventually(lambda: any(found.paused for found in sio.eio.sockets.values()))
+        for found in list(sio.eio.sockets.values()):
+            sio.eio.close(found, "server disconnect")
+        await ws.closed()
+        await eventually(lambda: not sio.eio.lingering, timeout_s=2)
+        going_on.set()
