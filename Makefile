@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test lint lag
+.PHONY: run test lint lag bench-transport fuzz soak
 
 run: $(STAMP)
 	@$(BIN)/notify-server demo
@@ -31,3 +31,15 @@ $(STAMP): pyproject.toml constraints.txt
 # 1,000 foreign comments a second for ten minutes, beside a transaction left open
 lag: $(STAMP)
 	$(BIN)/python -m benchmarks.lag
+
+# memory, idle CPU, connects and emits beside socket.io on Node: about seven minutes
+bench-transport: $(STAMP)
+	$(BIN)/python -m benchmarks.transport
+
+# 10,000 hostile clients and as many streams of frames: about eight minutes
+fuzz: $(STAMP)
+	$(BIN)/pytest tests/transport/test_fuzz.py tests/transport/test_fuzz_frames.py --fuzz-cases 10000 --show-capture=no
+
+# good and hostile clients for ten minutes, after which tasks, files, sessions and memory must be as before
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak --minutes 10 --seed 1

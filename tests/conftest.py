@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     parser.addoption(
         "--fuzz-cases", type=int, metavar="N",
-        help="how many hostile clients the transport is tried with, at random; by default the same few each time",
+        help="how many hostile clients the transport is tried with; by default few",
     )  # fmt: skip
 
 
