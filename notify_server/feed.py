@@ -244,13 +244,14 @@ class Feeds:
     async def _pull_for(self, feed: _Feed, socket: _Socket) -> None:
         """Ends when the socket is live, has gone, or is slow; then `writable` begins anew."""
         while feed.sockets.get(socket.sid) is socket and not socket.slow:
+            head = feed.head
             try:
                 stretch = await self._inbox.after(feed.user_id, socket.cursor, _PULL_ROWS)
             except NotifyError as error:
                 log.info("socket_not_caught_up", extra={"code": error.code})
                 await asyncio.sleep(_POLL_S)
                 continue
-            if feed.sockets.get(socket.sid) is not socket:
+            if feed.sockets.get(socket.sid) is not socket or socket.slow:
                 return
             for notification in stretch.notifications:
                 self._advance(feed, notification)
@@ -263,3 +264,5 @@ class Feeds:
             if socket.cursor == feed.head:
                 self._go_live(feed, socket)
                 return
+            if stretch.complete and socket.cursor < head:  # the inbox has gone back: a restored backup
+                await asyncio.sleep(_POLL_S)

@@ -22,6 +22,7 @@ from notify_server.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_KEEPALIVE_S = 75  # longer than a proxy keeps its connections
 # Many objects live long here; looking at them as often as by default made one emit to 5,000 sockets three times slower.
 _GC_THRESHOLDS = (50_000, 50, 50)
 
@@ -29,7 +30,9 @@ _GC_THRESHOLDS = (50_000, 50, 50)
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[int]:
     """Gives the port. Raises ConfigError where it is taken."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=settings.drain_s * 0.3)
+    runner = web.AppRunner(
+        app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=settings.drain_s * 0.3
+    )
     try:
         await runner.setup()
         site = web.TCPSite(runner, settings.listen_host, settings.port, backlog=1024)

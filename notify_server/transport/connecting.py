@@ -12,7 +12,6 @@ import functools
 import inspect
 import logging
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _HOLD_S = (1.0, 5.0)
 _KEPT = ("QUERY_STRING", "PATH_INFO", "REMOTE_ADDR", "HTTP_HOST", "HTTP_ORIGIN", "HTTP_USER_AGENT")
-_BODIES = ("aiohttp.request", "wsgi.input", "wsgi.errors")
 
 
 @functools.lru_cache(256)
@@ -59,6 +57,7 @@ class Connecting:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def began(self, session: Session) -> None:
+        self.ended(session.sid)
         timer = asyncio.get_running_loop().call_later(self._timeout_s, self._too_late, session)
         self._newcomers[session.sid] = _Newcomer(timer)
 
@@ -148,8 +147,9 @@ class Connecting:
             server.manager.basic_disconnect(sid, namespace)
             self._refuse(session, namespace, refusal, kind)
         elif session.closed:  # gone while the handler ran, which may have counted it in
-            server.manager.pre_disconnect(sid, namespace)
-            await server.leave(sid, namespace, server.reason.TRANSPORT_CLOSE)
+            if server.manager.is_pre_connected(sid, namespace):
+                server.manager.pre_disconnect(sid, namespace)
+                await server.leave(sid, namespace, server.reason.TRANSPORT_CLOSE)
         else:
             if not server.always_connect:
                 await self._let_in(session, namespace, sid)
@@ -193,15 +193,15 @@ class Connecting:
 
     def _settle(self, session: Session) -> None:
         """In: what only the handshake needed is let go, above all the HTTP request."""
+        if self._server.has_several_namespaces():  # whose connect handlers may still ask for the request
+            newcomer = self._newcomers.get(session.sid)
+            if newcomer is not None:
+                newcomer.timer.cancel()
+            return
         self.ended(session.sid)
         environ = self._server.environ.get(session.sid)
-        if environ is None or "aiohttp.request" not in environ:
-            return
-        if self._server.has_several_namespaces():  # whose connect handlers may still ask for the headers
-            kept = {name: value for name, value in environ.items() if name not in _BODIES}
-        else:
-            kept = {name: sys.intern(value) for name, value in environ.items() if name in _KEPT}
-        self._server.environ[session.sid] = kept
+        if environ is not None and "aiohttp.request" in environ:
+            self._server.environ[session.sid] = {name: environ[name] for name in _KEPT if name in environ}
 
     def _refuse(self, session: Session, namespace: str, why: Any, kind: int = packet.CONNECT_ERROR) -> None:
         self._server.send_packet(session, kind, namespace, why)

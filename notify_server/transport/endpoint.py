@@ -92,7 +92,7 @@ class Endpoint:
                 raise _Refused(_UNKNOWN_SID)
             if upgrade != (transport == "websocket") or (not upgrade and session.transport.name != transport):
                 raise _Refused(_BAD_REQUEST)
-            if query.get("EIO") != _PROTOCOL or request.method not in ("GET", "POST"):
+            if query.get("EIO") != _PROTOCOL or request.method not in (("GET",) if upgrade else ("GET", "POST")):
                 raise _Refused(_BAD_REQUEST)
             return session
         if request.method != "GET":
@@ -109,7 +109,7 @@ class Endpoint:
     def _admit(self, request: web.Request) -> str | None:
         """The address that a new session counts for. Raises _Refused."""
         engine, limits = self._engine, self._engine.limits
-        if limits.sockets is not None and len(engine.sockets) >= limits.sockets:
+        if limits.sockets is not None and len(engine.sockets) + len(engine.lingering) >= limits.sockets:
             log.warning("too_many_sockets", extra={"limit": limits.sockets})
             raise _Refused(_FULL)
         if limits.sockets_per_address is None or limits.address_of is None:
@@ -125,6 +125,16 @@ class Endpoint:
     ) -> web.StreamResponse:  # fmt: skip
         engine = self._engine
         session = engine.open(self._admit(request))
+        try:
+            return await self._opened(request, session, upgrade, headers)
+        except BaseException:
+            engine.close(session, engine.reason.TRANSPORT_ERROR, abort=True)
+            raise
+
+    async def _opened(
+        self, request: web.Request, session: Session, upgrade: bool, headers: Mapping[str, str]
+    ) -> web.StreamResponse:  # fmt: skip
+        engine = self._engine
         environ = driver.translate_request(request)
         environ["REMOTE_ADDR"] = request.remote or ""
         accepted = await engine._trigger_event("connect", session.sid, environ, run_async=False)
@@ -139,7 +149,6 @@ class Endpoint:
             return await self._get(request, session, polling, headers)
         taken = self._take_over(request, session, headers, self._opening(session, []).frame)
         if taken is None:
-            engine.close(session, engine.reason.TRANSPORT_ERROR, abort=True)
             raise _Refused(_BAD_REQUEST)
         session.transport, received = taken
         session.transport.data_received(received)
@@ -177,7 +186,7 @@ class Endpoint:
         except PollLost:
             engine.close(session, engine.reason.TRANSPORT_CLOSE)
             raise _Refused(_BAD_REQUEST) from None
-        except BaseException:
+        except BaseException:  # the handler is cancelled, as aiohttp does at its end
             engine.close(session, engine.reason.TRANSPORT_ERROR)
             raise
         body = SEPARATOR.join(packet.text for packet in packets).encode()
@@ -206,7 +215,7 @@ class Endpoint:
         for part in text.split(SEPARATOR):
             if not session.receive(polling, part):
                 raise _Refused(_BAD_REQUEST)
-        await self._engine.inbound.room(session)
+            await self._engine.inbound.room(session)
         return web.Response(body=b"ok", headers={
             "Content-Type": "text/html", "Cache-Control": "no-store", **headers,
         })  # fmt: skip
@@ -254,7 +263,7 @@ class Endpoint:
         websocket = WebSocket(self._engine, session, deflate=extension is not None)
         try:
             return websocket, take_over(request, websocket, headers, extension, first)
-        except (web.HTTPBadRequest, ConnectionResetError):
+        except (web.HTTPBadRequest, ValueError, ConnectionResetError):
             return None
 
     def _extension(self, request: web.Request) -> str | None:
@@ -269,5 +278,5 @@ class Endpoint:
 
 def _is_upgrade(request: web.Request) -> bool:
     return "websocket" in request.headers.get("Upgrade", "").lower() and (
-        "upgrade" in request.headers.get("Connection", "").lower()
+        "upgrade" in request.headers.get("Connection", "").lower() and not request.can_read_body
     )

@@ -55,6 +55,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.upgrade_began: Callable[[Session, web.Request], None] = _nothing
         self.addresses: collections.Counter[str] = collections.Counter()
         self._endpoint = Endpoint(self)
+        self._shut_down = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
@@ -62,7 +63,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         app.on_shutdown.append(self._app_shuts_down)
 
     async def _app_shuts_down(self, _app: web.Application) -> None:
-        await self.shutdown()
+        if not self._shut_down:
+            await self.shutdown()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -90,6 +92,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     async def shutdown(self, goodbye_s: float = 1) -> None:
         """Cuts what is left, and waits so long for the disconnect handlers and the clients' side; then all is closed,
         whether they are done or not."""
+        self._shut_down = True
         loop = asyncio.get_running_loop()
         deadline = loop.time() + goodbye_s
         await self.disconnect()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MIN_TICK_S, _MAX_TICK_S = 0.004, 1.0
 _TICKS = 50  # in the shorter of interval and timeout
+_EXCUSES = 3  # timeouts that a socket is given while we do not read it
 _AT_ONCE = 500  # sockets looked at before the loop gets its turn
 
 
@@ -52,6 +53,7 @@ class Heartbeat:
         """A pong: the next ping goes out an interval from now."""
         if session.pinged_at is not None:
             session.pinged_at = None
+            session.excused = 0
             session.beat_at = self._tick
 
     def heard(self, session: Session) -> None:
@@ -99,8 +101,13 @@ class Heartbeat:
         else:
             remaining = session.pinged_at + self._timeout - self._tick
             if remaining <= 0:
-                if not (forgiving or session.paused):  # after a stall, first read what came meanwhile
+                if session.paused and session.excused < _EXCUSES:  # it is not being read
+                    session.excused += 1
+                    session.pinged_at = self._tick
+                    remaining = self._timeout
+                elif forgiving:  # after a stall, first read what came meanwhile
+                    remaining = 1
+                else:
                     self._expired(session)
                     return
-                remaining = 1
         self._look_in(session, remaining)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PAUSE_AT, _RESUME_AT = 64, 16  # things that wait
+_MOST = 10_000  # one read of a WebSocket may bring many at once
 _WINDOW_S = 1.0
 _FINISH_S = 10.0
 
@@ -46,6 +47,9 @@ class Inbound:
             queue = self._queues[session] = _Queue(loop.time())
             if self._sweeper is None:
                 self._sweeper = loop.call_later(_WINDOW_S, self._sweep)
+        if len(queue.items) >= _MOST:
+            session.engine.close_bad(session, "more events than are handled")
+            return
         queue.items.append(item)
         if queue.task is None:
             queue.task = asyncio.create_task(self._work(session, queue))

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from notify_server.transport.session import Session
 
 
+_LINGER_S = 5.0
+
+
 class PollOverlap(Exception):
     """Two polls of one session at once."""
 
@@ -35,22 +38,39 @@ class _Poll:
 
 
 class Polling:
+    """What was handed to a poll's answer still waits while the answer's connection has not taken it."""
+
     name: ClassVar[str] = "polling"
-    __slots__ = ("_over_high_water", "_poll", "_session", "_waiting", "posting", "taken_bytes", "waiting_bytes")
+    __slots__ = (
+        "_answer_to", "_handed_bytes", "_over_high_water", "_poll", "_queued_bytes", "_session", "_waiting", "posting",
+    )  # fmt: skip
 
     def __init__(self, session: Session) -> None:
         self._session: Session | None = session
         self._waiting: list[Encoded] = []
         self._poll: _Poll | None = None
+        self._answer_to: asyncio.Transport | None = None
         self._over_high_water = False
+        self._queued_bytes = 0
+        self._handed_bytes = 0
         self.posting = False
-        self.waiting_bytes = 0
-        self.taken_bytes = 0
 
     @property
     def idle(self) -> bool:
         """A poll is open, and nothing goes out with it."""
         return self._poll is not None and not self._waiting
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._queued_bytes + self._undrained_bytes
+
+    @property
+    def taken_bytes(self) -> int:
+        return self._handed_bytes - self._undrained_bytes
+
+    @property
+    def _undrained_bytes(self) -> int:
+        return 0 if self._answer_to is None else self._answer_to.get_write_buffer_size()
 
     def send(self, packet: Encoded) -> None:
         session = self._session
@@ -58,15 +78,15 @@ class Polling:
             return
         size = len(packet.frame)
         self._waiting.append(packet)
-        self.waiting_bytes += size
+        self._queued_bytes += size
         if self._poll is not None:
             self._answer()
-        limits = session.engine.limits
-        if self.waiting_bytes > limits.waiting_bytes and self.waiting_bytes > size:
+        limits, waiting_bytes = session.engine.limits, self.waiting_bytes
+        if waiting_bytes > limits.waiting_bytes and waiting_bytes > size:
             session.engine.cut_slow(session)  # but one message may be larger than all that may wait
             return
         session.engine.stalls.watch(session)
-        if self.waiting_bytes > limits.high_water_bytes and not self._over_high_water:
+        if waiting_bytes > limits.high_water_bytes and not self._over_high_water:
             self._over_high_water = True
             session.engine.slow(session)
 
@@ -83,29 +103,52 @@ class Polling:
                 self._poll = None
         if request.transport is None or request.transport.is_closing():
             raise PollLost
+        self._answer_to = request.transport
+        if self._session is not None:
+            self._session.engine.stalls.watch(self._session)
         return self.take()
 
     def take(self) -> list[Encoded]:
         """All that waits."""
         packets, self._waiting = self._waiting, []
-        self.taken_bytes += self.waiting_bytes
-        self.waiting_bytes = 0
+        self._handed_bytes += self._queued_bytes
+        self._queued_bytes = 0
         if self._over_high_water and self._session is not None:
             self._over_high_water = False
             self._session.engine.writable(self._session)
         return packets
 
     def close(self, last: Encoded) -> None:
-        """An open poll takes the last packet along; without one, the next finds no session."""
+        """An open poll takes the last packet along; without one, the next finds no session. An answer that is not taken
+        is cut off."""
         self._session = None
         if self._poll is not None:
             self._waiting.append(last)
             self._answer()
+        else:
+            self._waiting.clear()
+        if self._undrained_bytes:
+            self._linger(self._undrained_bytes)
 
     def abort(self) -> None:
         self._session = None
+        self._waiting.clear()
         if self._poll is not None:
             self._poll.set_exception(PollLost())
+        if self._answer_to is not None and self._undrained_bytes:
+            self._answer_to.abort()
+
+    def _linger(self, undrained_bytes: int) -> None:
+        """Looks again and again, as long as something of the answer is being taken."""
+
+        def look() -> None:
+            left_bytes = self._undrained_bytes
+            if 0 < left_bytes < undrained_bytes:
+                self._linger(left_bytes)
+            elif left_bytes and self._answer_to is not None:
+                self._answer_to.abort()
+
+        asyncio.get_running_loop().call_later(_LINGER_S, look)
 
     def pause_reading(self) -> None:
         """Nothing to do: the POST that brought too much is answered later."""

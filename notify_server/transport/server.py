@@ -170,8 +170,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             sid = self.manager.sid_from_eio_sid(session.sid, namespace)
             if sid is None:
                 self.eio.close_bad(session, "not connected")
-            else:
-                self.eio.spawn(self.manager.trigger_callback(sid, pkt.id, pkt.data or []))
+            elif pkt.id in self.manager.callbacks.get(sid, ()):
+                self.eio.spawn(self._acknowledged(sid, pkt))
         elif pkt.packet_type == packet.CONNECT and not self.eio.inbound.busy(session):
             self._connecting.requested(session, namespace, pkt.data)
         else:
@@ -196,6 +196,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         self._binary_packet[eio_sid] = pkt
         return None
 
+    async def _acknowledged(self, sid: str, pkt: Packet) -> None:
+        try:
+            await self.manager.trigger_callback(sid, pkt.id, pkt.data or [])
+        except Exception:
+            log.exception("acknowledgement_failed")
+
     async def _handle_packet(self, session: Session, pkt: Packet) -> None:
         namespace = pkt.namespace or "/"
         if pkt.packet_type == packet.CONNECT:
@@ -211,11 +217,11 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if pkt.packet_type == packet.DISCONNECT:
             await self._handle_disconnect(session.sid, namespace, self.reason.CLIENT_DISCONNECT)
             return
-        if not pkt.data:
+        if not pkt.data or not isinstance(pkt.data[0], str):  # handlers have names of text
             return
         result = await self._trigger_event(pkt.data[0], namespace, sid, *pkt.data[1:])
         if result is self.not_handled:
-            self._count_unknown(str(pkt.data[0]))
+            self._count_unknown(pkt.data[0])
         elif pkt.id is not None and not session.closed:
             args = list(result) if isinstance(result, tuple) else [] if result is None else [result]
             self.send_packet(session, packet.ACK, namespace, args, pkt.id)
@@ -258,6 +264,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if sid is not None and self.manager.is_connected(sid, namespace):
             self.manager.pre_disconnect(sid, namespace)
             await self.leave(sid, namespace, reason or self.reason.CLIENT_DISCONNECT)
+            session = self.eio.sockets.get(eio_sid)
+            names = self.manager.get_namespaces()
+            if session is not None and not any(self.manager.sid_from_eio_sid(eio_sid, name) for name in names):
+                self._connecting.began(session)  # out of all namespaces: as one who has just come
 
     async def leave(self, sid: str, namespace: str, reason: str) -> None:
         """The disconnect handler, and the manager's entries. A handler that takes longer than 10 s is cancelled."""

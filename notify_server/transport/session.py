@@ -36,8 +36,8 @@ class Session:
     values."""
 
     __slots__ = (
-        "_values", "address", "beat_at", "closed", "engine", "extended", "paused", "pinged_at", "refusals", "sid",
-        "transport", "upgrading",
+        "_values", "address", "beat_at", "closed", "engine", "excused", "extended", "paused", "pinged_at", "refusals",
+        "sid", "transport", "upgrading",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, sid: str) -> None:
@@ -47,9 +47,10 @@ class Session:
         self.upgrading: Upgrading | None = None
         self.closed = False
         self.paused = False
-        self.beat_at = 0  # these three are the heartbeat's
+        self.beat_at = 0  # these four are the heartbeat's
         self.pinged_at: int | None = None
         self.extended = False
+        self.excused = 0
         self.refusals = 0  # of CONNECT
         self.address: str | None = None
         self._values: dict[str, Any] | None = None

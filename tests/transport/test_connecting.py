@@ -258,3 +258,66 @@ async def test_a_transport_that_is_held_is_no_way_to_try_again_and_again(server_
         await ws.closed_in_silence()
         await nothing_left(sio)
     assert len(tries) == 1
+
+
+async def test_a_websocket_key_that_is_no_text_leaves_nothing(server_class: Any) -> None:
+    sio = server_class(async_mode="aiohttp")
+    async with serving(sio) as peer:
+        polling = await peer.polling("/socket.io/")
+        for sid in ("", f"&sid={polling.sid}"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", peer.port)
+            writer.write(
+                f"GET /socket.io/?EIO=4&transport=websocket{sid} HTTP/1.1\r\nHost: x\r\n".encode()
+                + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \xe9\r\n\r\n"
+            )
+            assert (await reader.readline()).startswith(b"HTTP/1.1 400")
+            writer.close()
+        assert list(sio.eio.sockets) == [polling.sid]
+
+
+async def test_a_second_namespace_comes_after_the_first_with_the_request(server_class: Any) -> None:
+    sio, seen = server_class(async_mode="aiohttp"), []
+    for namespace in ("/", "/chat"):
+        sio.on("connect", lambda _sid, environ, _auth: seen.append(environ["aiohttp.request"]), namespace=namespace)
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        await ws.send("40/chat,")
+        assert str(await ws.message()).startswith("40/chat,")
+        await ws.send("40")
+        assert str(await ws.message()).startswith('40{"sid"')
+    assert len(seen) == 2
+
+
+async def test_with_always_connect_who_leaves_in_the_handler_leaves_once(server_class: Any) -> None:
+    sio, may_enter = server_class(async_mode="aiohttp", always_connect=True), asyncio.Event()
+    left: list[str] = []
+
+    async def waits(_sid: str, _environ: Any, _auth: Any) -> None:
+        await may_enter.wait()
+
+    sio.on("connect", waits)
+    sio.on("disconnect", lambda sid, _reason: left.append(sid))
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        await ws.send("40")
+        await ws.message()
+        ws.abort()
+        await eventually(lambda: not sio.eio.sockets)
+        may_enter.set()
+        await nothing_left(sio)
+        await eventually(lambda: not sio._connecting._tasks)
+    assert len(left) == 1
+
+
+async def test_who_has_left_all_namespaces_does_not_stay_for_ever(server_class: Any) -> None:
+    sio = server_class(async_mode="aiohttp", connect_timeout=0.5)
+    sio.on("connect", lambda *_args: None)
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        for _ in range(2):
+            await ws.send("40")
+            await ws.message()
+            await ws.send("41")
+        await ws.closed_in_silence()
+        await nothing_left(sio)

@@ -239,3 +239,47 @@ async def test_a_client_that_ends_while_it_is_read_no_further_is_let_go_at_once(
         await ws.closed()
         await eventually(lambda: not sio.eio.lingering, timeout_s=2)
         going_on.set()
+
+
+async def test_one_post_of_very_many_events_is_taken_a_little_at_a_time(server_class: Any) -> None:
+    sio, handled = server_class(async_mode="aiohttp", limits=Limits(events_per_s=100)), []
+    sio.on("connect", lambda *_args: None)
+    sio.on("n", lambda *_args: handled.append(1))
+    async with serving(sio) as peer:
+        session = await peer.polling("/socket.io/")
+        await session.send("40")
+        body = SEPARATOR.join(['42["n"]'] * 100_000)
+        posting = asyncio.create_task(session.post(body))
+        await eventually(lambda: len(handled) == 100)
+        (found,) = sio.eio.sockets.values()
+        assert len(sio.eio.inbound._queues[found].items) <= 64
+        sio.eio.close(found, "server disconnect")
+        await posting
+
+
+async def test_who_sends_very_many_events_and_goes_is_no_ghost(server_class: Any) -> None:
+    sio = server_class(async_mode="aiohttp", limits=Limits(events_per_s=10), ping_interval=0.2, ping_timeout=0.2)
+    sio.on("connect", lambda *_args: None)
+    sio.on("n", lambda *_args: None)
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        await ws.send("40")
+        await ws.message()
+        await ws.write(b"".join(text('42["n"]') for _ in range(500)))
+        await eventually(lambda: any(found.paused for found in sio.eio.sockets.values()))
+        ws.abort()
+        await eventually(lambda: not sio.eio.sockets, timeout_s=3)
+
+
+async def test_answers_that_nobody_waits_for_cost_no_task(server_class: Any) -> None:
+    sio = server_class(async_mode="aiohttp")
+    sio.on("connect", lambda *_args: None)
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        await ws.send("40")
+        await ws.message()
+        most = 0
+        for _ in range(10):
+            await ws.write(b"".join(text("431[]") for _ in range(500)))
+            most = max(most, len(asyncio.all_tasks()))
+        assert most < 20

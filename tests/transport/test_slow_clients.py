@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -170,3 +171,20 @@ async def test_a_hundred_who_never_read_leave_nothing(server_class: Any) -> None
         await nothing_left(sio, 10)
         await eventually(lambda: len(asyncio.all_tasks()) <= base)
         assert not sio.eio.lingering
+
+
+async def test_an_answer_to_a_poll_that_is_never_read_is_cut_off_with_its_connection(server_class: Any) -> None:
+    sio = a_server(server_class, Limits(stall_s=1, waiting_bytes=20 * MB))
+    async with serving(sio) as peer:
+        session = await _in_a_room(sio, peer, "polling")
+        base = len(asyncio.all_tasks())
+        for _ in range(300):  # 15 MB: more than the kernel's buffers hold
+            sio.emit_now("n", LARGE, room="room")
+        parts = urlsplit(session.url)
+        raw = socket.create_connection(("127.0.0.1", peer.port))
+        raw.sendall(f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        transport = _transport_of(sio)
+        await eventually(lambda: transport._answer_to is not None and transport.waiting_bytes > 0)
+        await nothing_left(sio)
+        await eventually(lambda: len(asyncio.all_tasks()) <= base)
+        raw.close()
