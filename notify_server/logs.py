@@ -8,6 +8,8 @@ import sys
 from typing import Any
 
 import orjson
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -45,9 +47,23 @@ class TextFormatter(logging.Formatter):
         return line
 
 
+class _NoTracebackOfStrangers(logging.Filter):
+    """aiohttp logs what is no HTTP, or a body that cannot be unpacked, as an error with its traceback, whoever sent
+    it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError | RequestPayloadError):
+            record.exc_info = None
+            record.levelno, record.levelname = logging.INFO, "INFO"
+            record.msg, record.args, record.error = "bad_request", (), type(error).__name__
+        return True
+
+
 def configure(level: str, style: str | None) -> None:
     """`style` is text or json; None is text on a terminal, else json."""
     handler = logging.StreamHandler(sys.stderr)
     text = style == "text" or (style is None and sys.stderr.isatty())
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    logging.getLogger("aiohttp.server").addFilter(_NoTracebackOfStrangers())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

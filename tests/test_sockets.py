@@ -170,3 +170,22 @@ async def test_an_empty_sid_is_no_way_past_the_door(start_server: StartServer) -
     for sid in ("", "&sid="):
         async with server.http.get(server.url + HANDSHAKE + sid) as response:
             assert response.status == 503
+
+
+async def test_what_is_no_http_is_one_line_without_a_traceback(start: Start, url: str) -> None:
+    port = free_port()
+    process = await start("serve", DATABASE_URL=url, TRUST_USER_ID="true", PORT=port, LOG_FORMAT="json")
+    await process.until('"ready"')
+    path = b"POST /socket.io/?EIO=4&transport=polling&sid=x HTTP/1.1\r\nHost: localhost\r\n"
+    for request in (
+        b"no HTTP at all\r\n\r\n",
+        path + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\xff\xfe",
+        path + b"X-Long: " + b"x" * 9000 + b"\r\n\r\n",
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        status = await reader.readline()
+        writer.close()
+        assert b" 400 " in status
+    await eventually(lambda: process.output.count('"bad_request"') == 2, timeout_s=4)
+    assert "Traceback" not in process.output

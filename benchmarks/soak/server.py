@@ -91,8 +91,8 @@ def held(sio: Any, app: App, troubles: Troubles) -> dict[str, int]:
 async def serve() -> None:
     loop = asyncio.get_running_loop()
     sio = Server(
-        cors_allowed_origins=[], max_http_buffer_size=MAX_BYTES, ping_interval=1, ping_timeout=1, connect_timeout=1.5,
-        upgrade_timeout=1, limits=Limits(stall_s=1.5, body_timeout_s=1, events_per_s=500),
+        cors_allowed_origins=[], max_http_buffer_size=MAX_BYTES, ping_interval=1, ping_timeout=2, connect_timeout=2.5,
+        upgrade_timeout=3, limits=Limits(stall_s=1.5, body_timeout_s=1, events_per_s=500),
     )  # fmt: skip
     app, troubles = App(sio), Troubles()
     logging.getLogger().addHandler(troubles)

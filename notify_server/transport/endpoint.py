@@ -224,7 +224,7 @@ class Endpoint:
         """The whole body, in however many pieces it comes. Raises _Refused, with the session closed."""
         engine, body = self._engine, bytearray()
         try:
-            if request.content_type == "application/octet-stream":
+            if request.headers.get("Content-Type", "").startswith("application/octet-stream"):
                 raise ValueError("content type")
             async with asyncio.timeout(engine.limits.body_timeout_s):
                 async for chunk in request.content.iter_any():

@@ -217,3 +217,12 @@ async def gone(server: Peer, session: PollingSession) -> None:
     for method in ("GET", "POST"):
         answer = await ask(server.http, method, session.url)
         assert answer.error == (1, "Session ID unknown")
+
+
+async def test_a_body_needs_no_content_type(server: Peer) -> None:
+    session = await server.polling()
+    reader, writer = await open_post(session.url, {"Content-Type": "", "Content-Length": "6"})
+    writer.write(b"4hello")
+    assert (await read_head(reader)).status == 200
+    writer.close()
+    assert await session.receive(1) == ["4hello"]
