@@ -104,8 +104,6 @@ class Polling:
         if request.transport is None or request.transport.is_closing():
             raise PollLost
         self._answer_to = request.transport
-        if self._session is not None:
-            self._session.engine.stalls.watch(self._session)
         return self.take()
 
     def take(self) -> list[Encoded]:

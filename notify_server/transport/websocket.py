@@ -99,7 +99,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
             elif session not in self._engine.stalls.watched:
                 self._engine.stalls.watch(session)
 
-    def close(self, _last: Encoded | None = None, *, code: int | None = None) -> None:
+    def close(self, *, code: int | None = None) -> None:
         """Sends what waits and a close frame, and takes nothing more. The connection ends when the peer closes it, at
         the latest after five seconds. (Ended at once, what the peer is still sending would reset it, and the close
         frame with it.)"""

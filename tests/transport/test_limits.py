@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+import pytest
 from aiohttp import web
 
 from notify_server.transport import Limits
@@ -283,3 +284,28 @@ async def test_answers_that_nobody_waits_for_cost_no_task(server_class: Any) -> 
             await ws.write(b"".join(text("431[]") for _ in range(500)))
             most = max(most, len(asyncio.all_tasks()))
         assert most < 20
+
+
+async def test_more_events_at_once_than_can_wait_end_the_socket(
+    server_class: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notify_server.transport.inbound._MOST", 100)
+    sio, handled = server_class(async_mode="aiohttp", limits=Limits(events_per_s=10)), []
+    sio.on("connect", lambda *_args: None)
+    sio.on("n", lambda *_args: handled.append(1))
+    async with serving(sio) as peer:
+        ws = await peer.websocket("/socket.io/")
+        await ws.send("40")
+        await ws.message()
+        await ws.write(b"".join(text('42["n"]') for _ in range(500)))
+        await eventually(lambda: not sio.eio.sockets)
+        assert len(handled) <= 10
+
+
+async def test_connections_that_are_being_closed_count_as_well(server_class: Any) -> None:
+    sio = server_class(async_mode="aiohttp", limits=Limits(sockets=2))
+    async with serving(sio) as peer:
+        for _ in range(2):
+            await (await peer.websocket("/socket.io/")).send("no packet")  # and it does not close its side
+        await eventually(lambda: not sio.eio.sockets)
+        assert (await ask(peer.http, "GET", peer.url + at("/socket.io/"))).status == 503
