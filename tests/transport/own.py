@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import ClientSession, TCPConnector, web
 
+from tests.transport.raw import RawWebSocket
 from tests.transport.servers import Peer
 
 
@@ -26,6 +27,14 @@ async def serving(sio: Any) -> AsyncIterator[Peer]:
         peer = Peer(runner.addresses[0][1], http, sio)
         stack.callback(peer.abort_clients)
         yield peer
+
+
+async def let_in(peer: Peer) -> RawWebSocket:
+    """A WebSocket whose CONNECT has been answered."""
+    ws = await peer.websocket("/socket.io/")
+    await ws.send("40")
+    assert str(await ws.message()).startswith("40{")
+    return ws
 
 
 def left_of(sio: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import socketio
 from aiohttp import web
 
 from tests.clients import NodeClients
-from tests.transport.own import left_of, nothing_left, serving
+from tests.transport.own import left_of, let_in, nothing_left, serving
 from tests.transport.raw import text
 from tests.waiting import eventually
 
@@ -211,9 +211,7 @@ async def test_a_disconnect_handler_that_fails_leaves_no_ghost(
     sio.on("connect", lambda *_args: None)
     sio.on("disconnect", disconnect)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         ws.abort()
         await nothing_left(sio)
     assert len(calls) == 1
@@ -299,9 +297,7 @@ async def test_with_always_connect_who_leaves_in_the_handler_leaves_once(server_
     sio.on("connect", waits)
     sio.on("disconnect", lambda sid, _reason: left.append(sid))
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         ws.abort()
         await eventually(lambda: not sio.eio.sockets)
         may_enter.set()

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from notify_server.transport import Limits
-from tests.transport.own import nothing_left, serving
+from tests.transport.own import let_in, nothing_left, serving
 from tests.transport.raw import SEPARATOR, ask, text
 from tests.transport.servers import at
 from tests.waiting import eventually
@@ -86,9 +86,7 @@ async def test_a_flood_is_read_no_further_than_it_is_handled(server_class: Any) 
     sio.on("connect", lambda *_args: None)
     sio.on("n", handle)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         (session,) = sio.eio.sockets.values()
         base = len(asyncio.all_tasks())
         for start in range(0, 5000, 50):
@@ -134,9 +132,7 @@ async def test_what_a_client_sent_before_it_left_is_handled_before_its_end(serve
     sio.on("disconnect", lambda *_args: seen.append("left"))
     sio.on("n", handle)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         await ws.send('42["n",1]', '42["n",2]', '42["n",3]', "41")
         ws.writer.close()
         await nothing_left(sio)
@@ -152,9 +148,7 @@ async def test_a_handler_may_wait_for_an_answer_of_the_same_client(server_class:
     sio.on("connect", lambda *_args: None)
     sio.on("ask", handle)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         await ws.send('430["for the counter itself"]')  # no ack of ours has this id
         for n in range(3):
             await ws.send('42["ask"]')
@@ -176,9 +170,7 @@ async def test_a_handler_that_fails_fails_alone(server_class: Any, caplog: Any) 
     sio.on("connect", lambda *_args: None)
     sio.on("n", handle)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         await ws.send('42["n",0]', '42["n",1]', '42["n",2]')
         await eventually(lambda: handled == [0, 2])
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == ["event_failed"]
@@ -213,9 +205,7 @@ async def test_an_event_called_star_is_an_event_like_any_other(server_class: Any
     sio.on("connect", lambda *_args: None)
     sio.on("*", catch_all)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         await ws.send('42["*",1]', '42["other",2]')
         await eventually(lambda: len(caught) == 2)
     assert caught == [("*", 1), ("other", 2)]
@@ -230,9 +220,7 @@ async def test_a_client_that_ends_while_it_is_read_no_further_is_let_go_at_once(
     sio.on("connect", lambda *_args: None)
     sio.on("n", waits)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         await ws.write(b"".join(text('42["n"]') for _ in range(200)))
         await eventually(lambda: any(found.paused for found in sio.eio.sockets.values()))
         for found in list(sio.eio.sockets.values()):
@@ -263,9 +251,7 @@ async def test_who_sends_very_many_events_and_goes_is_no_ghost(server_class: Any
     sio.on("connect", lambda *_args: None)
     sio.on("n", lambda *_args: None)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         await ws.write(b"".join(text('42["n"]') for _ in range(500)))
         await eventually(lambda: any(found.paused for found in sio.eio.sockets.values()))
         ws.abort()
@@ -276,9 +262,7 @@ async def test_answers_that_nobody_waits_for_cost_no_task(server_class: Any) -> 
     sio = server_class(async_mode="aiohttp")
     sio.on("connect", lambda *_args: None)
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         most = 0
         for _ in range(10):
             await ws.write(b"".join(text("431[]") for _ in range(500)))
@@ -294,9 +278,7 @@ async def test_more_events_at_once_than_can_wait_end_the_socket(
     sio.on("connect", lambda *_args: None)
     sio.on("n", lambda *_args: handled.append(1))
     async with serving(sio) as peer:
-        ws = await peer.websocket("/socket.io/")
-        await ws.send("40")
-        await ws.message()
+        ws = await let_in(peer)
         await ws.write(b"".join(text('42["n"]') for _ in range(500)))
         await eventually(lambda: not sio.eio.sockets)
         assert len(handled) <= 10
