@@ -30,6 +30,11 @@ class Client:
     seen: list[Event] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def recovered(self) -> list[bool]:
+        """Of each connect, whether the client took it for the session that it had."""
+        return [args[1] for args in self.named("connect")]
+
     def named(self, name: str) -> list[list[Any]]:
         return [event.args for event in self.seen if event.name == name]
 
@@ -67,6 +72,14 @@ class Client:
 
     def emit(self, *args: Any) -> None:
         self.nodes.tell(do="emit", id=self.id, args=args)
+
+    async def ask(self, *args: Any) -> Any:
+        """Emits, and waits for the acknowledgement's one argument."""
+        before = len(self.named("answer"))
+        self.nodes.tell(do="ask", id=self.id, args=args)
+        await self.until(lambda: len(self.named("answer")) > before)
+        (answer,) = self.named("answer")[before]
+        return answer
 
 
 class NodeClients:

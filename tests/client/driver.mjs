@@ -1,10 +1,11 @@
 // Drives real socket.io-client sockets for the tests: one JSON command a line on stdin, one JSON event a line on stdout.
 //   {do: "open", id, version, url, options}   {do: "close", id}   {do: "emit", id, args}   {do: "drop", id}
+//   {do: "ask", id, args}: emits with an acknowledgement, told as the event "answer"
 //   → {id, event: "open" | "connect" | "disconnect" | "connect_error" | "upgrade" | <name>, args}
 import { createInterface } from "node:readline";
 
 const libraries = {};
-for (const version of ["4.0", "4.5", "4.8"]) {
+for (const version of ["4.0", "4.5", "4.6", "4.8"]) {
   libraries[version] = (await import(`client-${version}`)).io;
 }
 const sockets = new Map();
@@ -21,7 +22,7 @@ const commands = {
       tell(id, "open", [socket.io.engine.transport.name]);
       socket.io.engine.on("upgrade", (transport) => tell(id, "upgrade", [transport.name]));
     });
-    socket.on("connect", () => tell(id, "connect", [socket.id]));
+    socket.on("connect", () => tell(id, "connect", [socket.id, socket.recovered ?? false]));
     socket.on("disconnect", (reason) => tell(id, "disconnect", [reason]));
     socket.on("connect_error", (error) => tell(id, "connect_error", [error.message, error.data ?? null]));
     socket.onAny((event, ...args) => tell(id, event, args));
@@ -32,6 +33,9 @@ const commands = {
   },
   emit({ id, args }) {
     sockets.get(id).emit(...args);
+  },
+  ask({ id, args }) {
+    sockets.get(id).emit(...args, (...answer) => tell(id, "answer", answer));
   },
   drop({ id }) {
     sockets.get(id).io.engine.close(); // as a network that fails: the client comes back by itself
