@@ -58,7 +58,7 @@ class Realtime:
             now = time.time()
             for sid in [sid for sid, expires_at in self._expiries.items() if expires_at <= now]:
                 self._expiries.pop(sid, None)
-                await self.server.cut(sid)
+                self.server.cut(sid)
 
     async def drain(self, seconds: float) -> None:
         """Takes no new sockets, and cuts those there are, spread over so many seconds."""

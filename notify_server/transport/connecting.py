@@ -21,7 +21,6 @@ from aiohttp import web
 from socketio import packet
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from notify_server.transport.packets import message
 from notify_server.transport.session import Session
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class Connecting:
             await self._let_in(session, namespace, sid)
         try:
             async with asyncio.timeout(self._timeout_s):
-                refusal = await self._ask(namespace, sid, environ, auth)
+                refusal, answer = await self._ask(namespace, sid, environ, auth)
         except (Exception, asyncio.CancelledError) as error:
             server.manager.basic_disconnect(sid, namespace)
             task = asyncio.current_task()
@@ -152,21 +151,24 @@ class Connecting:
                 await server.leave(sid, namespace, server.reason.TRANSPORT_CLOSE)
         else:
             if not server.always_connect:
-                await self._let_in(session, namespace, sid)
+                await self._let_in(session, namespace, sid, answer)
             self._settle(session)
             server.joined(sid, namespace)
 
-    async def _let_in(self, session: Session, namespace: str, sid: str) -> None:
+    async def _let_in(
+        self, session: Session, namespace: str, sid: str, answer: dict[str, Any] | None = None
+    ) -> None:  # fmt: skip
         await self._server.manager.connect(sid, namespace)
-        where = "" if namespace == "/" else f"{namespace},"
-        session.transport.send(message(f'{packet.CONNECT}{where}{{"sid":"{sid}"}}'))
+        self._server.send_packet(session, packet.CONNECT, namespace, {**(answer or {}), "sid": sid})
 
-    async def _ask(self, namespace: str, sid: str, environ: dict[str, Any], auth: Any) -> Any:
-        """None where the handler lets the socket in, or what to refuse it with. Raises what the handler raises; a
-        cancellation too, which python-socketio would take for consent."""
+    async def _ask(
+        self, namespace: str, sid: str, environ: dict[str, Any], auth: Any
+    ) -> tuple[Any, dict[str, Any] | None]:
+        """(what to refuse the socket with, None where the handler lets it in; what to answer beside its sid). Raises
+        what the handler raises; a cancellation too, which python-socketio would take for consent."""
         function, args = self._handler(namespace, (sid, environ, auth))
         if function is None:
-            return None
+            return None, None
         if not _takes(function, len(args)):
             args = args[:-1]  # a handler that does not ask for `auth`
         try:
@@ -174,10 +176,12 @@ class Connecting:
             if inspect.isawaitable(consent):
                 consent = await consent
         except Refused as refused:
-            return refused.error_args
+            return refused.error_args, None
         except ConnectionRefusedError:
-            return {"message": "Connection refused by server"}
-        return Refused().error_args if consent is False else None
+            return {"message": "Connection refused by server"}, None
+        if consent is False:
+            return Refused().error_args, None
+        return None, consent if isinstance(consent, dict) else None
 
     def _handler(self, namespace: str, args: tuple[Any, ...]) -> tuple[Callable[..., Any] | None, tuple[Any, ...]]:
         server = self._server

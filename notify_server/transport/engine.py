@@ -52,6 +52,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.received: Callable[[Session, str | bytes], None] = self.inbound.put
         self.slow: Callable[[Session], None] = _nothing
         self.writable: Callable[[Session], None] = _nothing
+        self.proved: Callable[[Session, int], None] = _nothing
         self.upgrade_began: Callable[[Session, web.Request], None] = _nothing
         self.addresses: collections.Counter[str] = collections.Counter()
         self._endpoint = Endpoint(self)

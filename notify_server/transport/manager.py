@@ -32,6 +32,7 @@ class Manager(socketio.AsyncManager):  # type: ignore[misc]
         self._joined: dict[tuple[str, str], set[str]] = {}
         self._ack_ids = itertools.count(1)
         self._dump: Callable[[Any], bytes] | None = None
+        self.guards_offsets = False
         self._sessions: dict[str, Session] = {}
 
     def set_server(self, server: Any) -> None:
@@ -157,17 +158,29 @@ class Manager(socketio.AsyncManager):  # type: ignore[misc]
             ack_id = self._generate_ack_id(sid, callback)
             self._send_to([eio_sid], self.encode(event, args, namespace, ack_id))
 
-    def emit_now(self, event: str, args: Iterable[Any], namespace: str, room: Any) -> None:
+    def emit_now(
+        self, event: str, args: Iterable[Any], namespace: str, room: Any, offset: str | None = None,
+        mark: int | None = None,
+    ) -> None:  # fmt: skip
         """Encodes once, and hands it to every transport without awaiting anything."""
         members = self.rooms.get(namespace, _NOBODY).get(room) if isinstance(room, str) else None
         if members is None:
             members = dict(self.get_participants(namespace, room))
         if members:
-            self._send_to(list(members.values()), self.encode(event, args, namespace))
+            eio_sids = list(members.values())
+            self._send_to(eio_sids, self.encode(event, args, namespace, offset=offset))
+            if mark is not None:
+                self._prove(eio_sids, mark)
 
-    def encode(self, event: str, args: Iterable[Any], namespace: str, ack_id: int | None = None) -> list[Encoded]:
+    def encode(
+        self, event: str, args: Iterable[Any], namespace: str, ack_id: int | None = None, offset: str | None = None
+    ) -> list[Encoded]:
         """An event's packet and its attachments. Raises TypeError for what JSON cannot hold."""
         data = [event, *args]
+        if offset is not None:
+            data.append(offset)
+        elif self.guards_offsets and ack_id is None and namespace == "/" and isinstance(data[-1], str):
+            data.append(None)
         if namespace == "/" and ack_id is None and self._dump is not None:
             try:
                 return [Encoded(b"42" + self._dump(data))]
@@ -183,6 +196,12 @@ class Manager(socketio.AsyncManager):  # type: ignore[misc]
             if session is not None:
                 for encoded in packets:
                     session.transport.send(encoded)
+
+    def _prove(self, eio_sids: Iterable[str], mark: int) -> None:
+        for eio_sid in eio_sids:
+            session = self._sessions.get(eio_sid)
+            if session is not None:
+                session.prove(mark)
 
     # --- acknowledgements -----------------------------------------------------------------------------------------
 

@@ -42,9 +42,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     * `connect_timeout` (s): by when a socket must have got in;
     * `binary`: False refuses binary packets;
     * `broadcasts`: False refuses, with ValueError, an emit that names no room, which would reach everybody;
+    * `offsets`: True keeps what clients that recover remember safe: they take the last argument of any event in `/` for
+      their offset where it is text, an event's name alone too, so such an event gets one more argument, null;
     * `connected(sid)` is called once a socket's CONNECT in the namespace `/` has been answered; `slow(sid)` when more
-      waits for it than the limits' high-water mark, `writable(sid)` when it has taken that. All at once, in the middle
-      of things: they must not await, and must not fail.
+      waits for it than the limits' high-water mark, `writable(sid)` when it has taken that; `proved(sid, mark)` when
+      all that was sent up to the emit with that mark has arrived. All at once, in the middle of things: they must not
+      await, and must not fail.
+
+    A connect handler may return a dict: it goes to the client beside `sid`, in the answer to CONNECT.
 
     An event that nobody handles is ignored, counted in `unknown_events`, and logged once by name.
     """
@@ -53,9 +58,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     manager: Manager
 
     def __init__(
-        self, *, connect_timeout: float = 10, binary: bool = True, broadcasts: bool = True,
-        connected: Callable[[str], None] | None = None, slow: Callable[[str], None] | None = None,
-        writable: Callable[[str], None] | None = None, json: Any = None, **options: Any,
+        self, *, connect_timeout: float = 10, binary: bool = True, broadcasts: bool = True, offsets: bool = False,
+        connected: Callable[[str], None] | None = None, proved: Callable[[str, int], None] | None = None,
+        slow: Callable[[str], None] | None = None, writable: Callable[[str], None] | None = None, json: Any = None,
+        **options: Any,
     ) -> None:  # fmt: skip
         options = {"client_manager": Manager(), "logger": _quiet, "engineio_logger": _quiet, **options}
         if not isinstance(options["client_manager"], Manager):
@@ -63,6 +69,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         serializer = Packet if json is None else type("Packet", (Packet,), {"json": json})
         super().__init__(serializer=serializer, **options)
         self.unknown_events: collections.Counter[str] = collections.Counter()
+        self.manager.guards_offsets = offsets
         self._binary = binary
         self._broadcasts = broadcasts
         self._connected = connected
@@ -74,6 +81,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self.eio.slow = self._telling(slow)
         if writable is not None:
             self.eio.writable = self._telling(writable)
+        if proved is not None:
+            self.eio.proved = self._telling(proved)
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
@@ -96,9 +105,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             event, data, namespace or "/", room=target, skip_sid=skip_sid, callback=callback, ignore_queue=ignore_queue
         )
 
-    def emit_now(self, event: str, *args: Any, room: str, namespace: str = "/") -> None:
-        """To all sockets that are in the room at this moment, encoded once, without awaiting anything."""
-        self.manager.emit_now(event, args, namespace, room)
+    def emit_now(
+        self, event: str, *args: Any, room: str, namespace: str = "/", offset: str | None = None,
+        mark: int | None = None,
+    ) -> None:  # fmt: skip
+        """To all sockets that are in the room at this moment, encoded once, without awaiting anything. `offset` becomes
+        the last argument; with a `mark` (they must rise), a proof of arrival is asked for."""
+        self.manager.emit_now(event, args, namespace, room, offset, mark)
 
     def enter_now(self, sid: str, room: str) -> None:
         """Enters the room unless the socket has just gone."""
@@ -120,7 +133,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self.send_packet(session, packet.DISCONNECT, namespace)
         await self.leave(sid, namespace, self.reason.SERVER_DISCONNECT)
 
-    async def cut(self, sid: str) -> None:
+    def cut(self, sid: str) -> None:
         """Closes a socket's transport; the client comes back."""
         session = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, "/") or "")
         if session is not None:
@@ -279,10 +292,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         finally:
             self.manager.basic_disconnect(sid, namespace)
 
-    def _telling(self, tell: Callable[[str], None]) -> Callable[[Session], None]:
-        def told(session: Session) -> None:
+    def _telling(self, tell: Callable[..., None]) -> Callable[..., None]:
+        def told(session: Session, *what: int) -> None:
             sid = self.manager.sid_from_eio_sid(session.sid, "/")
             if sid is not None:
-                tell(sid)
+                tell(sid, *what)
 
         return told

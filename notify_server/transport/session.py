@@ -36,8 +36,8 @@ class Session:
     values."""
 
     __slots__ = (
-        "_values", "address", "beat_at", "closed", "engine", "excused", "extended", "paused", "pinged_at", "refusals",
-        "sid", "transport", "upgrading",
+        "_asked", "_mark", "_proof_in", "_unanswered", "_values", "address", "beat_at", "closed", "engine", "excused",
+        "extended", "paused", "pinged_at", "refusals", "sid", "transport", "upgrading",
     )  # fmt: skip
 
     def __init__(self, engine: Engine, sid: str) -> None:
@@ -53,6 +53,10 @@ class Session:
         self.excused = 0
         self.refusals = 0  # of CONNECT
         self.address: str | None = None
+        self._unanswered = 0  # pings
+        self._proof_in = 0  # so many pongs from now, what was sent up to `_asked` has arrived; 0: nothing is asked
+        self._asked = 0
+        self._mark = 0
         self._values: dict[str, Any] | None = None
 
     @property
@@ -76,7 +80,33 @@ class Session:
         self.transport.send(encoded(packet.encode()))
 
     def ping(self) -> None:
+        self._unanswered += 1
         self.transport.send(PING_PACKET)
+
+    def prove(self, mark: int) -> None:
+        """Asks for a proof that what was sent up to now has arrived: transports are ordered, and clients answer a ping
+        at any time, so the pong to one that is sent right behind it is that proof. `engine.proved` is called with the
+        highest mark so proved. One ping at a time: what is sent meanwhile shares the next."""
+        self._mark = mark
+        if not self._proof_in:
+            self._ask()
+
+    def _ask(self) -> None:
+        self._asked = self._mark
+        self.ping()
+        self._proof_in = self._unanswered
+
+    def _ponged(self) -> None:
+        if not self._unanswered:
+            return
+        self._unanswered -= 1
+        if self._proof_in:
+            self._proof_in -= 1
+            if not self._proof_in:
+                proved = self._asked
+                if self._mark > proved:
+                    self._ask()
+                self.engine.proved(self, proved)
 
     def pause(self) -> None:
         """Takes nothing more from the client for now; its silence is not its fault meanwhile."""
@@ -106,6 +136,7 @@ class Session:
         kind = data[:1]
         if kind == PONG:
             self.engine.heartbeat.answered(self)
+            self._ponged()
             return True
         if kind == MESSAGE:
             return self._message(data[1:])

@@ -82,7 +82,7 @@ async def test_a_client_whose_transport_the_server_cuts_comes_back(
     client = await nodes.open(server.url, transports=transports, reconnectionDelay=50).connected()
     if transports is None:
         await client.until(lambda: bool(client.named("upgrade")))
-    await server.sio.cut(client.named("connect")[0][0])
+    server.sio.cut(client.named("connect")[0][0])
     await client.connected(2)
     client.emit("message", 1)
     await client.until(lambda: echoed(client) == [1])
