@@ -19,9 +19,11 @@ from notify_server.app import make_database, opened
 from notify_server.db import Database
 from notify_server.demo import Demo
 from notify_server.errors import ConfigError, NotifyError
+from notify_server.inbox import Inbox
 from notify_server.logs import configure
 from notify_server.migrate import migrate as apply_migrations
 from notify_server.migrate import pending
+from notify_server.retention import Retention
 from notify_server.seed import seed as seed_database
 from notify_server.serve import run
 from notify_server.settings import Settings, load
@@ -160,6 +162,44 @@ def token(user_id: str, hours: float) -> None:
         claims["iss"] = settings.jwt_issuer
     algorithm: str = settings.jwt_algorithm or "HS256"
     click.echo(jwt.encode(claims, settings.jwt_secret.get_secret_value(), algorithm=algorithm))
+
+
+@main.command()
+@_command
+def prune() -> None:
+    """Delete the notifications that are older than RETENTION_DAYS, in small steps; a server does it once an hour."""
+    settings = _database_settings()
+
+    async def work(db: Database) -> None:
+        await apply_migrations(db)
+        shown = sys.stdout.isatty()
+
+        def progress(count: int) -> None:
+            if shown:
+                click.echo(f"\rdeleted {count}", nl=False)
+
+        pruned = await Retention(db, settings.retention_days).prune(progress)
+        if pruned is None:
+            raise ConfigError("another server is pruning at this moment")
+        click.echo(f"\rdeleted {pruned} notifications older than {settings.retention_days} days")
+
+    asyncio.run(_with_database(settings, work))
+
+
+@main.command()
+@_command
+def new_epoch() -> None:
+    """After a copy of the database's disk was put back: have no client resume what only the other past had.
+
+    (A restore by pg_dump, or to a point in time, is noticed without it.)
+    """
+
+    async def work(db: Database) -> None:
+        await apply_migrations(db)
+        await Inbox(db).new_epoch()
+        click.echo("a new epoch: connected clients begin anew within a second, the others when they come back")
+
+    asyncio.run(_with_database(_database_settings(), work))
 
 
 @main.command()

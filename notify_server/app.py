@@ -21,18 +21,22 @@ from notify_server.comments import CommentWriter
 from notify_server.db import Database
 from notify_server.drain import Drain, Reconciler
 from notify_server.errors import ConfigError, NotifyError, Unavailable
+from notify_server.failpoints import arm
 from notify_server.gate import Gate
-from notify_server.http import comments, health, posts
+from notify_server.http import comments, health, notifications, posts
 from notify_server.http.body import MAX_BODY_BYTES
 from notify_server.http.cors import add_cors_headers, preflight_middleware
 from notify_server.http.errors import errors_middleware
 from notify_server.http.keys import BODY_FIELD, GATE, READINESS, Readiness, Services
 from notify_server.http.routes import Handler, add_route
 from notify_server.ids import IdColumns
-from notify_server.inbox import Inbox
+from notify_server.inbox import Inbox, InboxKeeper, ReplayBounds
+from notify_server.inbox_requests import InboxRequests
 from notify_server.migrate import migrate
 from notify_server.posts import Posts, load_id_columns
 from notify_server.realtime import Realtime
+from notify_server.recovery import Recovery
+from notify_server.retention import Retention
 from notify_server.settings import Settings, vanishing_disk
 from notify_server.transport import Limits
 
@@ -94,10 +98,12 @@ def create_app(
     events; `fill` the migrated database, before it serves. It answers 503 until then. Raises ConfigError."""
     gate = Gate(settings, make_verifier(settings))
     db = make_database(settings)
+    inbox = Inbox(db, ReplayBounds(settings.replay_max, settings.replay_max_age))
     realtime = Realtime(
-        gate, Inbox(db), limits=_limits(settings), max_sockets_per_user=settings.max_sockets_per_user,
-        max_payload_bytes=settings.max_payload_bytes,
+        gate, inbox, limits=_limits(settings), max_sockets_per_user=settings.max_sockets_per_user,
+        max_payload_bytes=settings.max_payload_bytes, max_replay=settings.recovery_max, recovery=settings.recovery,
     )  # fmt: skip
+    arm(settings.failpoints)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[errors_middleware, _gate_middleware(settings, db, realtime), preflight_middleware],
@@ -123,9 +129,11 @@ def create_app(
         add_route(app, "POST", f"{prefix}/posts/{{postId}}/comments", comments.create)
         add_route(app, "DELETE", f"{prefix}/comments/{{commentId}}", comments.delete)
         add_route(app, "GET", f"{prefix}/me", posts.me)
+        for method, path, handler in notifications.ROUTES:
+            add_route(app, method, prefix + path, handler)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
-        async with opened(db, settings), in_background(_live(app, db, realtime, fill)):
+        async with opened(db, settings), in_background(_live(app, settings, db, inbox, realtime, fill)):
             yield
 
     async def stop_sockets(app: web.Application) -> None:
@@ -177,31 +185,49 @@ def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> An
 
 
 async def _live(
-    app: web.Application, db: Database, realtime: Realtime, fill: Callable[[Database], Awaitable[object]] | None
-) -> None:
+    app: web.Application, settings: Settings, db: Database, inbox: Inbox, realtime: Realtime,
+    fill: Callable[[Database], Awaitable[object]] | None,
+) -> None:  # fmt: skip
     """From an empty process to one that serves, and what runs behind it; until cancelled."""
     lifecycle = app[LIFECYCLE]
     try:
         ids = await _prepare_database(db)
         if fill is not None:
             await fill(db)
+        if settings.recovery:
+            realtime.feeds.recovery = await _load_recovery(settings, inbox)
     except NotifyError as error:
         lifecycle.failure = error
         lifecycle.booted.set()
         return
-    writer = CommentWriter(db, ids, realtime.feeds.delivered)
-    app[READINESS].services = Services(Posts(db, ids), writer)
+    told = realtime.feeds.changed
+    writer = CommentWriter(db, ids, told)
+    requests = realtime.inbox = InboxRequests(InboxKeeper(db, told), ids)
+    app[READINESS].services = Services(Posts(db, ids), writer, requests)
     realtime.accepting = True
     lifecycle.booted.set()
     log.info("ready")
-    drain, reconciler = Drain(db, realtime.feeds.delivered), Reconciler(db)
+    work = (
+        Drain(db, told).run, Reconciler(db).run, Retention(db, settings.retention_days).run,
+        realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch,
+    )  # fmt: skip
     try:
-        async with in_background(
-            *(kept_running(work) for work in (drain.run, reconciler.run, realtime.feeds.watch, realtime.watch))
-        ):
+        async with in_background(*(kept_running(each) for each in work)):
             await asyncio.Event().wait()
     finally:
         await writer.close()
+
+
+async def _load_recovery(settings: Settings, inbox: Inbox) -> Recovery:
+    given = settings.recovery_secret
+    while True:
+        try:
+            secret = await inbox.secret() if given is None else given.get_secret_value()
+            return Recovery(secret, await inbox.epoch())
+        except NotifyError as error:
+            if not error.retryable:
+                raise
+            await asyncio.sleep(_RETRY_S)
 
 
 async def _prepare_database(db: Database) -> IdColumns:

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import hashlib
 import logging
 import random
 import uuid
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +30,7 @@ import orjson
 
 from notify_server.db import Database
 from notify_server.errors import (
+    Conflict,
     DatabaseConflict,
     DatabaseError,
     DatabaseLost,
@@ -40,8 +42,9 @@ from notify_server.errors import (
     Overloaded,
     Unavailable,
 )
+from notify_server.failpoints import hit
 from notify_server.ids import IdColumns
-from notify_server.inbox import Notification, from_json
+from notify_server.inbox import Told, changes_from_json
 from notify_server.posts import unknown_user
 from notify_server.sql import queries
 
@@ -65,6 +68,7 @@ class _Pending:
     post_id: str
     author_id: str
     body: str
+    key: str | None = None
     deadline: float = field(default_factory=lambda: asyncio.get_running_loop().time() + _SLOW_S)
     answer: asyncio.Future[dict[str, Any]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -82,31 +86,44 @@ def refused() -> Invalid:
 
 
 class CommentWriter:
-    """`delivered` is called with what each commit put into inboxes, in the order of commits on one lane.
+    """`told` is called with what each commit changed in inboxes, in the order of commits on one lane.
 
     At most `max_waiting` comments wait; past that, and past `slow_waiting` for posts that others hold, Overloaded is
     raised.
     """
 
     def __init__(
-        self, db: Database, ids: IdColumns, delivered: Callable[[list[Notification]], None], *,
+        self, db: Database, ids: IdColumns, told: Told, *,
         max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 500,
     ) -> None:  # fmt: skip
         self._db = db
         self._ids = ids
-        self._delivered = delivered
+        self._told = told
         self._max_waiting, self._max_waiting_chars, self._slow_waiting = max_waiting, max_waiting_chars, slow_waiting
         self._waiting: collections.deque[_Pending] = collections.deque()
         self._waiting_chars = 0
         self._held: dict[str, list[_Pending]] = {}  # by post, the post whose turn it is first
         self._held_count = 0
+        self._keyed: set[tuple[str, str]] = set()  # under way
         self._lanes: set[asyncio.Task[None]] = set()
         self._slow_lanes: set[asyncio.Task[None]] = set()
         self.commits = 0
 
-    async def write(self, user_id: str, post_id: str, body: str) -> dict[str, Any]:
+    async def write(self, user_id: str, post_id: str, body: str, key: str | None = None) -> dict[str, Any]:
         """The comment's JSON. Raises NotFound, Forbidden (`unknown_user`), Invalid (`refused`), Overloaded,
-        Unavailable; after OutcomeUnknown it may have been written."""
+        Unavailable; after OutcomeUnknown it may have been written. With a key (one user's, for one request) it is
+        written once, however often this is called: the same answer again for the same comment, Conflict while another
+        call with the key is under way, Invalid (`key_reused`) for another comment."""
+        if key is None:
+            return await self._put(user_id, post_id, body, None)
+        if (user_id, key) in self._keyed:
+            raise key_in_flight()
+        answer = self._put(user_id, post_id, body, key)
+        self._keyed.add((user_id, key))
+        answer.add_done_callback(lambda _answer: self._keyed.discard((user_id, key)))
+        return await asyncio.shield(answer)  # the key is taken for as long as the comment is under way
+
+    def _put(self, user_id: str, post_id: str, body: str, key: str | None) -> asyncio.Future[dict[str, Any]]:
         parsed_post, parsed_author = self._ids.posts.parse(post_id), self._ids.people.parse(user_id)
         if parsed_author is None:
             raise unknown_user()
@@ -114,7 +131,7 @@ class CommentWriter:
             raise NotFound("there is no such post")
         if len(self._waiting) >= self._max_waiting or self._waiting_chars >= self._max_waiting_chars:
             raise Overloaded("too many comments are waiting to be written")
-        pending = _Pending(parsed_post, parsed_author, body)
+        pending = _Pending(parsed_post, parsed_author, body, key)
         if parsed_post in self._held:
             self._hold([pending])
         else:
@@ -122,7 +139,7 @@ class CommentWriter:
             self._waiting_chars += len(body)
             if len(self._lanes) < _LANES:
                 self._start(self._lanes, self._run_lane())
-        return await pending.answer
+        return pending.answer
 
     async def close(self) -> None:
         """Waits for what is in flight; the caller lets nothing new in."""
@@ -217,10 +234,7 @@ class CommentWriter:
 
     async def _write_once(self, batch: list[_Pending], *, patient: bool) -> None:
         batch_id = str(uuid.uuid4())
-        rows = [
-            {"n": n, "post_id": pending.post_id, "author_id": pending.author_id, "body": pending.body}
-            for n, pending in enumerate(batch)
-        ]
+        rows = [_row(n, pending) for n, pending in enumerate(batch)]
         try:
             answer = orjson.loads(
                 await self._db.value(
@@ -231,20 +245,26 @@ class CommentWriter:
             await self._look_up(batch, batch_id, lost)
             return
         self.commits += 1
-        self._delivered(from_json(answer["notifications"]))
+        hit("after_commit")
+        self._told(changes_from_json(answer["changes"]))
+        hit("before_reply")
         for outcome in answer["outcomes"]:
-            self._answer(batch[outcome["n"]], outcome["status"], outcome["comment"])
+            self._answer(batch[outcome["n"]], outcome["status"], outcome.get("comment"))
 
-    def _answer(self, pending: _Pending, status: str, comment: dict[str, Any]) -> None:
+    def _answer(self, pending: _Pending, status: str, comment: dict[str, Any] | None) -> None:
         match status:
             case "created":
-                pending.succeed(comment)
+                pending.succeed(comment or {})
             case "no_post":
                 pending.fail(NotFound("there is no such post"))
             case "unknown_user":
                 pending.fail(unknown_user())
             case "refused":
                 pending.fail(refused())
+            case "in_flight":
+                pending.fail(key_in_flight())
+            case "key_reused":
+                pending.fail(Invalid("this key came with another comment", field="Idempotency-Key", code="key_reused"))
             case "blocked":
                 self._hold([pending])
 
@@ -278,6 +298,18 @@ class CommentWriter:
         for outcome in found["outcomes"]:
             batch[outcome["n"]].succeed(outcome["comment"])
         _fail(batch, lost)  # those that have no answer yet were not written
+
+
+def key_in_flight() -> Conflict:
+    return Conflict("a request with this key is under way", field="Idempotency-Key", code="key_in_flight")
+
+
+def _row(n: int, pending: _Pending) -> dict[str, Any]:
+    row = {"n": n, "post_id": pending.post_id, "author_id": pending.author_id, "body": pending.body}
+    if pending.key is not None:
+        row["key"] = pending.key
+        row["fingerprint"] = hashlib.sha256(f"{pending.post_id}\0{pending.body}".encode()).hexdigest()
+    return row
 
 
 def _fail(batch: Iterable[_Pending], error: NotifyError) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 from notify_server.db import Database
 from notify_server.errors import NotifyError
-from notify_server.inbox import Notification, decode, from_json
+from notify_server.failpoints import hit
+from notify_server.inbox import Told, changes_from_json, decode
 from notify_server.sql import Query, queries
 
 log = logging.getLogger(__name__)
@@ -29,8 +29,6 @@ _SCAN_NEWEST_ROWS = 10_000
 _FULL_SCAN_S = 3600
 _STEP_TIMEOUT_S = 30
 
-Delivered = Callable[[list[Notification]], None]
-
 
 async def _ask(db: Database, query: Query, **values: Any) -> dict[str, Any]:
     answer: dict[str, Any] = decode(await db.value(query, _STEP_TIMEOUT_S, **values))
@@ -38,11 +36,11 @@ async def _ask(db: Database, query: Query, **values: Any) -> dict[str, Any]:
 
 
 class Drain:
-    """Polls the outbox. `delivered` is called with what each step put into inboxes."""
+    """Polls the outbox. `told` is called with what each step changed in inboxes."""
 
-    def __init__(self, db: Database, delivered: Delivered) -> None:
+    def __init__(self, db: Database, told: Told) -> None:
         self._db = db
-        self._delivered = delivered
+        self._told = told
         self._rotated_at = 0.0
         self._away = False
 
@@ -64,7 +62,8 @@ class Drain:
         answer = await _ask(self._db, _sql.drain, max_rows=_CHUNK_ROWS)
         if answer["busy"]:
             return _STANDBY_S
-        self._delivered(from_json(answer["notifications"]))
+        hit("after_commit")
+        self._told(changes_from_json(answer["changes"]))
         if answer["poisoned"]:
             log.error("outbox_rows_set_aside", extra={"rows": answer["poisoned"], "table": "notify.poison"})
         return 0 if answer["more"] else _POLL_S

@@ -18,6 +18,11 @@ class NotifyError(Exception):
         if code is not None:
             self.code = code
 
+    @property
+    def shown(self) -> str:
+        """The message as a client may see it."""
+        return self.message
+
 
 class ConfigError(NotifyError):
     """A setting that the server cannot start with; the message names the variable."""
@@ -47,6 +52,12 @@ class NotFound(NotifyError):
 
 class RequestTimeout(NotifyError):
     code, status = "request_timeout", 408
+
+
+class Conflict(NotifyError):
+    """Another request is in the way; nothing is wrong with this one."""
+
+    code, status, retryable, retry_after_s = "conflict", 409, True, 1
 
 
 class TooLarge(NotifyError):
@@ -88,6 +99,10 @@ class DatabaseError(NotifyError):
         super().__init__(message)
         self.sqlstate = sqlstate
 
+    @property
+    def shown(self) -> str:
+        return "the database is not available at the moment"
+
 
 class DatabaseConflict(DatabaseError):
     """Another transaction was in the way (40001, 40P01, 55P03): the same query may pass the next time."""
@@ -99,6 +114,10 @@ class DatabaseRefused(DatabaseError):
     """A constraint, a policy, a trigger or a type refused the values."""
 
     code, status = "refused", 422
+
+    @property
+    def shown(self) -> str:
+        return "the database does not accept this"  # its own words may quote a value
 
 
 class DatabaseTimeout(DatabaseError):

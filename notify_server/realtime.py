@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from typing import Any
@@ -13,9 +14,11 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 
 from notify_server.auth import Identity
 from notify_server.errors import Forbidden, NoCredential, NotifyError, Unauthorized, Unavailable
+from notify_server.failpoints import hit
 from notify_server.feed import Feeds
 from notify_server.gate import Gate
-from notify_server.inbox import Inbox
+from notify_server.inbox import Inbox, Notification
+from notify_server.inbox_requests import InboxRequests
 from notify_server.transport import Limits, Server
 
 log = logging.getLogger(__name__)
@@ -33,12 +36,14 @@ class Realtime:
     """Also the feeds' way to the screens (`feed.Sockets`)."""
 
     def __init__(
-        self, gate: Gate, inbox: Inbox, *, limits: Limits, max_sockets_per_user: int, max_payload_bytes: int
+        self, gate: Gate, inbox: Inbox, *, limits: Limits, max_sockets_per_user: int, max_payload_bytes: int,
+        max_replay: int, recovery: bool,
     ) -> None:  # fmt: skip
-        self.feeds = Feeds(inbox, self)
+        self.feeds = Feeds(inbox, self, max_replay=max_replay)
+        self.inbox: InboxRequests | None = None  # until the database is there
         self.server = Server(
-            connected=self.feeds.joined, slow=self.feeds.slow, writable=self.feeds.writable,
-            binary=False, broadcasts=False, limits=limits, max_http_buffer_size=max_payload_bytes,
+            connected=self.feeds.joined, slow=self.feeds.slow, writable=self.feeds.writable, proved=self.feeds.arrived,
+            offsets=recovery, binary=False, broadcasts=False, limits=limits, max_http_buffer_size=max_payload_bytes,
             cors_allowed_origins=[],  # no check of its own: the gate in front knows the rules
         )  # fmt: skip
         self.accepting = False
@@ -47,6 +52,8 @@ class Realtime:
         self._expiries: dict[str, float] = {}
         self.server.on("connect", self._connect)
         self.server.on("disconnect", self._disconnect)
+        for event in InboxRequests.OPERATIONS:
+            self.server.on(event, functools.partial(self._operate, event))
 
     def attach(self, app: web.Application, path: str) -> None:
         self.server.attach(app, path)
@@ -79,17 +86,33 @@ class Realtime:
     def leave_room(self, sid: str, user_id: str) -> None:
         self.server.leave_now(sid, room(user_id))
 
-    def emit_to_room(self, user_id: str, event: dict[str, Any]) -> None:
-        self.server.emit_now("notification", event, room=room(user_id))
+    def emit_to_room(self, notification: Notification, offset: str | None) -> None:
+        self._emit(notification, offset, room(notification.user_id))
 
-    def emit_to_socket(self, sid: str, event: dict[str, Any]) -> None:
-        self.server.emit_now("notification", event, room=sid)
+    def emit_to_socket(self, sid: str, notification: Notification, offset: str | None) -> None:
+        self._emit(notification, offset, sid)
+
+    def _emit(self, notification: Notification, offset: str | None, to: str) -> None:
+        self.server.emit_now(
+            "notification", notification.event, room=to, offset=offset,
+            mark=None if offset is None else notification.seq,
+        )  # fmt: skip
+        hit("after_emit")
+
+    def tell_room(self, user_id: str, change: dict[str, Any]) -> None:
+        self.server.emit_now("notifications:changed", change, room=room(user_id))
+
+    def tell_socket(self, sid: str, change: dict[str, Any]) -> None:
+        self.server.emit_now("notifications:changed", change, room=sid)
+
+    def cut(self, sid: str) -> None:
+        self.server.cut(sid)
 
     # --- handlers -----------------------------------------------------------------------------------------------
 
-    async def _connect(self, sid: str, environ: dict[str, Any], auth: dict[str, Any] | None) -> None:
-        """Refuses what will not pass with CONNECT_ERROR, upon which a client gives up; raises what will pass, upon
-        which the transport is closed and the client tries again."""
+    async def _connect(self, sid: str, environ: dict[str, Any], auth: dict[str, Any] | None) -> dict[str, str]:
+        """Gives what the client is answered beside its sid. Refuses what will not pass with CONNECT_ERROR, upon which a
+        client gives up; raises what will pass, upon which the transport is closed and the client tries again."""
         if not self.accepting:
             raise Unavailable("the server is starting or stopping", code="not_ready")
         try:
@@ -102,9 +125,11 @@ class Realtime:
             raise Refused(error.message, {"code": error.code}) from error
         if self.feeds.count(identity.user_id) >= self._max_sockets_per_user:  # dead ones may still be counted
             raise Unavailable("this user has too many sockets", code="too_many_sockets")
-        await self.feeds.open(identity.user_id, sid)
+        fields = auth or {}
+        pid = await self.feeds.open(identity.user_id, sid, fields.get("pid"), fields.get("offset"))
         if identity.expires_at is not None:
             self._expiries[sid] = identity.expires_at
+        return {} if pid is None else {"pid": pid}
 
     async def _identify(self, sid: str, request: web.Request, token: str | None, claimed_id: str | None) -> Identity:
         try:
@@ -120,6 +145,17 @@ class Realtime:
     async def _disconnect(self, sid: str, _reason: str) -> None:
         self._expiries.pop(sid, None)
         self.feeds.close(sid)
+
+    async def _operate(self, event: str, sid: str, values: object = None, *_more: object) -> dict[str, Any]:
+        """What people do with their inbox; the answer is the event's acknowledgement."""
+        try:
+            user_id = self.feeds.user_of(sid)
+            if user_id is None or self.inbox is None:
+                raise Unavailable("the server is starting or stopping", code="not_ready")
+            return {"ok": True, **await self.inbox.operation(event)(user_id, values)}
+        except NotifyError as error:
+            answer = {"error": error.shown, "code": error.code}
+            return answer if error.field is None else {**answer, "field": error.field}
 
 
 def _read_auth(auth: dict[str, Any] | None, query_string: str) -> tuple[str | None, str | None]:

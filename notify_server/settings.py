@@ -13,6 +13,7 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from notify_server import failpoints
 from notify_server.addresses import TrustedProxies
 from notify_server.errors import ConfigError
 from notify_server.origins import OriginPattern
@@ -59,6 +60,16 @@ def _path(value: str) -> str:
     return "/" + value.strip("/")
 
 
+def _failpoints(value: object) -> object:
+    """`after_commit:3,before_reply:1` → how often each is passed before it strikes."""
+    if not isinstance(value, str):
+        return value
+    points = dict(part.strip().split(":") for part in value.split(","))
+    if not points.keys() <= set(failpoints.NAMES):
+        raise ValueError("unknown")
+    return {name: int(count) for name, count in points.items()}
+
+
 def _not_empty(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().strip():
         raise ValueError("empty")
@@ -70,6 +81,7 @@ Origins = Annotated[
 ]
 Proxies = Annotated[TrustedProxies, BeforeValidator(_proxies)]
 UrlPath = Annotated[str, AfterValidator(_path)]
+Failpoints = Annotated[dict[str, int], BeforeValidator(_failpoints)]
 Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
@@ -117,7 +129,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         environ = {**dotenv_values(_env_file(self.config)), **os.environ}
         found = {}
-        for name in ("database_url", "pgpassword", "jwt_secret", "jwt_public_key"):
+        for name in ("database_url", "pgpassword", "jwt_secret", "jwt_public_key", "recovery_secret"):
             path = environ.get(f"{name.upper()}_FILE")
             if path:
                 try:
@@ -185,6 +197,13 @@ class Settings(BaseSettings):
     )  # fmt: skip
     trust_user_id: bool = Field(False, description="true or false: development only, believes whatever id it is told")
 
+    recovery: bool = Field(True, description="true or false: whether a client that comes back gets what it missed")
+    recovery_secret: Secret | None = Field(None, description="a secret that signs sessions, 16 characters or more")
+    recovery_max: int = Field(10_000, ge=1, description="a number of notifications, 1 or more")
+    replay_max: int = Field(10, ge=0, le=1000, description="a number of notifications, 0 to 1000")
+    replay_max_age: float = Field(604_800, ge=0, allow_inf_nan=False, description="seconds, 0 or more")
+    retention_days: int = Field(90, ge=1, le=36_500, description="a number of days, 1 to 36500")
+
     max_sockets: int | None = Field(None, ge=1, description="a number of sockets, 1 or more")
     max_sockets_per_user: int = Field(64, ge=1, description="a number of sockets, 1 or more")
     max_sockets_per_address: int = Field(1000, ge=1, description="a number of sockets, 1 or more")
@@ -196,6 +215,9 @@ class Settings(BaseSettings):
 
     socket_path: UrlPath = Field("/socket.io", description="a path such as /socket.io/")
     api_prefix: UrlPath | None = Field(None, description="a path such as /api")
+    failpoints: Failpoints = Field(
+        {}, description="for tests, under TRUST_USER_ID alone: " + ", ".join(f"{name}:3" for name in failpoints.NAMES)
+    )
     body_field: str = Field("body", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="the name of a JSON field")
 
     @classmethod
@@ -222,6 +244,10 @@ class Settings(BaseSettings):
                 "JWT_SECRET takes the secret that signs your tokens (or set JWT_PUBLIC_KEY; "
                 "for development alone, TRUST_USER_ID=true)"
             )
+        if self.failpoints and not self.trust_user_id:
+            raise ConfigError("FAILPOINTS is for tests, under TRUST_USER_ID alone")
+        if self.recovery_secret and len(self.recovery_secret.get_secret_value()) < 16:
+            raise ConfigError("RECOVERY_SECRET takes a secret of 16 characters or more")
         if self.database_url:
             try:
                 normalise_database_url(self.database_url.get_secret_value())
@@ -266,6 +292,8 @@ class Settings(BaseSettings):
             value = getattr(self, name)
             if isinstance(value, SecretStr):
                 values[name.upper()] = "(set, hidden)"
+            elif isinstance(value, dict):
+                values[name.upper()] = ",".join(f"{key}:{count}" for key, count in value.items())
             elif isinstance(value, tuple):
                 values[name.upper()] = ",".join(str(part) for part in value)
             else:

@@ -40,10 +40,17 @@ class Client:
 
     @property
     def notifications(self) -> list[Any]:
-        """The payloads. Fails where the event had any other argument than the hook's one."""
-        found = self.named("notification")
-        assert all(len(args) == 1 for args in found), found
-        return [args[0] for args in found]
+        """The payloads: the hook's one argument."""
+        return [args[0] for args in self.named("notification")]
+
+    @property
+    def offsets(self) -> list[str]:
+        """The second arguments, of which the hook sees nothing. Fails where there is none."""
+        return [offset for _payload, offset in self.named("notification")]
+
+    @property
+    def seqs(self) -> list[int]:
+        return [int(offset.split(".")[0]) for offset in self.offsets]
 
     async def until(self, condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
         try:

@@ -17,7 +17,7 @@ from notify_server.app import LIFECYCLE, REALTIME, create_app
 from notify_server.background import in_background
 from notify_server.db import Database
 from notify_server.drain import Drain
-from notify_server.inbox import Notification
+from notify_server.inbox import Change, Notification
 from notify_server.migrate import migrate
 from notify_server.settings import Settings, load
 from tests.clients import NodeClients
@@ -235,5 +235,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Start]:
 async def drained(db: Database) -> AsyncIterator[list[Notification]]:
     """What a drain delivers, without a server."""
     got: list[Notification] = []
-    async with in_background(Drain(db, got.extend).run()):
+
+    def told(changes: list[Change]) -> None:
+        got.extend(notification for change in changes for notification in change.added)
+
+    async with in_background(Drain(db, told).run()):
         yield got

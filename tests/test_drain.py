@@ -11,7 +11,7 @@ from notify_server.background import in_background
 from notify_server.db import Database
 from notify_server.drain import Drain, Reconciler
 from notify_server.errors import ConfigError
-from notify_server.inbox import Notification
+from notify_server.inbox import Change, Notification
 from notify_server.posts import load_id_columns
 from tests.clients import SETTLE_S
 from tests.conftest import open_database
@@ -48,7 +48,7 @@ async def test_the_inbox_follows_the_app_s_tables(drained: list[Notification], o
 async def test_what_is_gone_before_it_was_looked_at_notifies_nobody(db: Database, other: Sql) -> None:
     other.run(INSERT)
     other.run("DELETE FROM comments")
-    got: list[Notification] = []
+    got: list[Change] = []
     async with in_background(Drain(db, got.extend).run()):
         await eventually(lambda: settled(other))
     assert got == []
@@ -131,13 +131,13 @@ async def test_deletions_that_nothing_told_us_of_are_found(
 
 
 async def test_a_send_waits_for_a_missing_function_of_ours(db: Database, other: Sql) -> None:
-    other.run("ALTER FUNCTION notify.deliver_v1 RENAME TO deliver_away")
+    other.run("ALTER FUNCTION notify.deliver_v2 RENAME TO deliver_away")
     other.run("SELECT notify.send('1', 'hello')")
-    got: list[Notification] = []
+    got: list[Change] = []
     async with in_background(Drain(db, got.extend).run()):
         await asyncio.sleep(0.5)
         assert got == []
-        other.run("ALTER FUNCTION notify.deliver_away RENAME TO deliver_v1")
+        other.run("ALTER FUNCTION notify.deliver_away RENAME TO deliver_v2")
         await eventually(lambda: len(got) == 1)
     assert other.value("SELECT count(*) FROM notify.poison") == 0
 
@@ -200,7 +200,7 @@ async def test_the_outbox_stays_small_beside_a_transaction_left_open(
 
 
 async def test_one_server_at_a_time_drains(db: Database, other: Sql, direct_url: str) -> None:
-    got: list[Notification] = []
+    got: list[Change] = []
     with sql(direct_url) as holder:
         holder.run("BEGIN")
         assert holder.value("SELECT notify.try_drain_lock_v1()")

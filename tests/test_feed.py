@@ -13,7 +13,8 @@ from notify_server.background import in_background
 from notify_server.db import Database
 from notify_server.errors import DatabaseAway
 from notify_server.feed import Feeds
-from notify_server.inbox import Inbox, Notification, Stretch
+from notify_server.inbox import Change, Inbox, Notification, State, Stretch, changes_from_json
+from notify_server.recovery import Recovery
 from tests.postgres import Sql
 from tests.waiting import eventually
 
@@ -21,11 +22,14 @@ ADA = "1"
 
 
 class Screens:
-    """Rooms, and what each socket was shown."""
+    """Rooms, what each socket was shown (by number) and told."""
 
     def __init__(self) -> None:
         self.rooms: dict[str, set[str]] = defaultdict(set)
         self.shown: dict[str, list[int]] = defaultdict(list)
+        self.offsets: dict[str, list[str | None]] = defaultdict(list)
+        self.told: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.cuts: set[str] = set()
         self.feeds: Feeds | None = None
         self.takes: dict[str, int] = {}  # so many more rows, then the socket is slow
 
@@ -35,16 +39,29 @@ class Screens:
     def leave_room(self, sid: str, user_id: str) -> None:
         self.rooms[user_id].discard(sid)
 
-    def emit_to_room(self, user_id: str, event: dict[str, Any]) -> None:
-        for sid in list(self.rooms[user_id]):
-            self.emit_to_socket(sid, event)
+    def emit_to_room(self, notification: Notification, offset: str | None) -> None:
+        for sid in list(self.rooms[notification.user_id]):
+            self.emit_to_socket(sid, notification, offset)
 
-    def emit_to_socket(self, sid: str, event: dict[str, Any]) -> None:
-        self.shown[sid].append(event["n"])
+    def emit_to_socket(self, sid: str, notification: Notification, offset: str | None) -> None:
+        self.shown[sid].append(notification.event["n"])
+        self.offsets[sid].append(offset)
         if sid in self.takes:
             self.takes[sid] -= 1
             if not self.takes[sid] and self.feeds is not None:
                 self.feeds.slow(sid)
+
+    def tell_room(self, user_id: str, change: dict[str, Any]) -> None:
+        for sid in list(self.rooms[user_id]):
+            self.told[sid].append(change)
+
+    def tell_socket(self, sid: str, change: dict[str, Any]) -> None:
+        self.told[sid].append(change)
+
+    def cut(self, sid: str) -> None:
+        self.cuts.add(sid)
+        assert self.feeds is not None
+        self.feeds.close(sid)
 
 
 @pytest.fixture
@@ -53,18 +70,24 @@ def screens() -> Screens:
 
 
 @pytest.fixture
-def feeds(db: Database, screens: Screens) -> Feeds:
-    return Feeds(Inbox(db), screens)
+async def feeds(db: Database, screens: Screens) -> Feeds:
+    inbox = Inbox(db)
+    screens.feeds = Feeds(inbox, screens, Recovery("a secret of the tests", await inbox.epoch()))
+    return screens.feeds
 
 
-def deliver(other: Sql, *numbers: int, user: str = ADA) -> list[Notification]:
-    """Straight into the inbox, telling nobody."""
-    stored = other.run(
-        "SELECT d.user_id, d.seq, d.payload FROM notify.deliver_v1(ARRAY(SELECT"
-        " ROW(%s, 'test', jsonb_build_object('n', n), NULL, NULL, NULL, NULL)::notify.draft"
-        " FROM unnest(%s::int[]) n)) d", user, list(numbers),
-    )  # fmt: skip
-    return [Notification(user_id, seq, payload) for user_id, seq, payload in stored]
+def deliver(other: Sql, *numbers: int, user: str = ADA) -> list[Change]:
+    """Straight into the inbox, telling nobody: each a change of its own."""
+    return [
+        change
+        for number in numbers
+        for change in changes_from_json(
+            other.value(
+                "SELECT notify.deliver_v2(ARRAY[ROW(%s, 'test', jsonb_build_object('n', %s), NULL, NULL, NULL, NULL)"
+                "::notify.draft])", user, number,
+            )
+        )
+    ]  # fmt: skip
 
 
 async def join(feeds: Feeds, sid: str, user: str = ADA) -> None:
@@ -72,31 +95,28 @@ async def join(feeds: Feeds, sid: str, user: str = ADA) -> None:
     feeds.joined(sid)
 
 
-async def test_what_was_there_before_is_not_shown_and_what_follows_is(
-    feeds: Feeds, screens: Screens, other: Sql
-) -> None:
-    deliver(other, 1, 2)
+async def test_what_follows_is_shown_at_once(feeds: Feeds, screens: Screens, other: Sql) -> None:
     await join(feeds, "a")
-    feeds.delivered(deliver(other, 3, 4))
+    feeds.changed(deliver(other, 3, 4))
     assert screens.shown == {"a": [3, 4]}
 
 
 async def test_hints_out_of_order_are_put_in_order(feeds: Feeds, screens: Screens, other: Sql) -> None:
     await join(feeds, "a")
     first, second, third = deliver(other, 1), deliver(other, 2), deliver(other, 3)
-    feeds.delivered(third)
-    feeds.delivered(first)
-    feeds.delivered(second)
+    feeds.changed(third)
+    feeds.changed(first)
+    feeds.changed(second)
     await eventually(lambda: screens.shown["a"] == [1, 2, 3])
-    feeds.delivered(deliver(other, 4))
+    feeds.changed(deliver(other, 4))
     assert screens.shown["a"] == [1, 2, 3, 4]
 
 
 async def test_hints_twice_are_shown_once(feeds: Feeds, screens: Screens, other: Sql) -> None:
     await join(feeds, "a")
     rows = deliver(other, 1, 2)
-    feeds.delivered(rows)
-    feeds.delivered(rows)
+    feeds.changed(rows)
+    feeds.changed(rows)
     assert screens.shown["a"] == [1, 2]
 
 
@@ -112,9 +132,9 @@ async def test_what_is_committed_between_the_answer_to_connect_and_the_room_is_c
 ) -> None:
     await join(feeds, "a")
     await feeds.open(ADA, "b")
-    feeds.delivered(deliver(other, 1))
+    feeds.changed(deliver(other, 1))
     feeds.joined("b")
-    feeds.delivered(deliver(other, 2))
+    feeds.changed(deliver(other, 2))
     await eventually(lambda: screens.shown["b"] == [1, 2])
     assert screens.shown["a"] == [1, 2]
     await eventually(lambda: screens.rooms[ADA] == {"a", "b"})
@@ -124,8 +144,8 @@ async def test_a_hint_while_the_head_is_being_read_is_kept(db: Database, screens
     reading, read = asyncio.Event(), asyncio.Event()
 
     class Slow(Inbox):
-        async def heads(self, user_ids: Any) -> dict[str, int]:
-            found = await super().heads(user_ids)
+        async def state(self, user_id: str) -> State:
+            found = await super().state(user_id)
             reading.set()
             await read.wait()
             return found
@@ -133,20 +153,20 @@ async def test_a_hint_while_the_head_is_being_read_is_kept(db: Database, screens
     feeds = Feeds(Slow(db), screens)
     opening = [asyncio.create_task(join(feeds, sid)) for sid in "ab"]
     await reading.wait()
-    feeds.delivered(deliver(other, 1))
+    feeds.changed(deliver(other, 1))
     read.set()
     await asyncio.gather(*opening)
-    feeds.delivered(deliver(other, 2))
+    feeds.changed(deliver(other, 2))
     await eventually(lambda: screens.shown["a"] == screens.shown["b"] == [1, 2])
 
 
 async def test_the_newest_deleted_again_does_not_stop_the_feed(feeds: Feeds, screens: Screens, other: Sql) -> None:
     await join(feeds, "a")
     rows = deliver(other, 1, 2, 3)
-    other.run("SELECT notify.retract_v1('{1}', '{3}')")
-    feeds.delivered(rows[1:2])  # a gap: it pulls
+    other.run("SELECT notify.remove_notifications_v1('{1}', '{3}')")
+    feeds.changed(rows[1:2])  # a gap: it pulls
     await eventually(lambda: screens.shown["a"] == [1, 2])
-    feeds.delivered(deliver(other, 4))
+    feeds.changed(deliver(other, 4))
     await eventually(lambda: screens.shown["a"] == [1, 2, 4])
 
 
@@ -154,13 +174,13 @@ async def test_a_failed_opening_leaves_nothing_and_the_next_one_works(
     db: Database, screens: Screens, other: Sql
 ) -> None:
     class Failing(Inbox):
-        failures = 1
+        failures = 2
 
-        async def heads(self, user_ids: Any) -> dict[str, int]:
+        async def state(self, user_id: str) -> State:
             if self.failures:
                 self.failures -= 1
                 raise DatabaseAway("away")
-            return await super().heads(user_ids)
+            return await super().state(user_id)
 
     feeds = Feeds(Failing(db), screens)
     results = await asyncio.gather(*(feeds.open(ADA, sid) for sid in "ab"), return_exceptions=True)
@@ -168,7 +188,7 @@ async def test_a_failed_opening_leaves_nothing_and_the_next_one_works(
     assert feeds._feeds == {}
     assert feeds._by_sid == {}
     await join(feeds, "c")
-    feeds.delivered(deliver(other, 1))
+    feeds.changed(deliver(other, 1))
     assert screens.shown["c"] == [1]
 
 
@@ -202,7 +222,7 @@ async def test_nothing_is_kept_of_sockets_that_are_gone(feeds: Feeds, other: Sql
     assert feeds._feeds == {}
     assert feeds._by_sid == {}
     feeds.joined("s1")
-    feeds.delivered(deliver(other, 1))
+    feeds.changed(deliver(other, 1))
 
 
 async def test_a_payload_that_no_browser_could_read_blocks_nobody(feeds: Feeds, screens: Screens, other: Sql) -> None:
@@ -212,7 +232,7 @@ async def test_a_payload_that_no_browser_could_read_blocks_nobody(feeds: Feeds, 
         for payload in ('{"n": 2, "x": 1e400, "y": 123456789012345678901234567890}', '{"n": 3, "x": %s1%s}'):
             nested = payload.replace("%s1%s", "[" * 3000 + "]" * 3000)
             other.run(
-                "SELECT notify.deliver_v1(ARRAY[ROW('1', 'test', %s::jsonb, NULL, NULL, NULL, NULL)::notify.draft])",
+                "SELECT notify.deliver_v2(ARRAY[ROW('1', 'test', %s::jsonb, NULL, NULL, NULL, NULL)::notify.draft])",
                 nested,
             )
         deliver(other, 4)
@@ -230,7 +250,7 @@ async def test_whatever_happens_each_socket_sees_all_after_its_connect_once_and_
     joined_at: dict[str, int] = {}
     total = 0
     async with in_background(feeds.watch()):
-        held: list[Notification] = []
+        held: list[Change] = []
         for n in range(120):
             if chance.random() < 0.15:
                 sid = f"s{n}"
@@ -244,7 +264,7 @@ async def test_whatever_happens_each_socket_sees_all_after_its_connect_once_and_
             total += count
             if chance.random() < 0.6:
                 chance.shuffle(held)
-                feeds.delivered(held[: chance.randrange(len(held) + 1)] * chance.randrange(1, 3))
+                feeds.changed(held[: chance.randrange(len(held) + 1)] * chance.randrange(1, 3))
                 held.clear()
             if chance.random() < 0.3:
                 await asyncio.sleep(0.003)
@@ -256,31 +276,29 @@ async def test_whatever_happens_each_socket_sees_all_after_its_connect_once_and_
 
 
 async def test_a_slow_socket_is_sent_nothing_until_it_can_take_more(feeds: Feeds, screens: Screens, other: Sql) -> None:
-    screens.feeds = feeds
     await join(feeds, "slow")
     await join(feeds, "quick")
     screens.takes["slow"] = 3
-    feeds.delivered(deliver(other, *range(10)))
+    feeds.changed(deliver(other, *range(10)))
     assert screens.shown == {"slow": [0, 1, 2], "quick": list(range(10))}
     assert screens.rooms[ADA] == {"quick"}
     screens.takes["slow"] = 4  # while it catches up, it is slow again
     feeds.writable("slow")
     await eventually(lambda: screens.shown["slow"] == list(range(7)))
-    feeds.delivered(deliver(other, 10))
+    feeds.changed(deliver(other, 10))
     assert screens.shown["slow"] == list(range(7))
     del screens.takes["slow"]
     feeds.writable("slow")
     await eventually(lambda: screens.rooms[ADA] == {"quick", "slow"})
-    feeds.delivered(deliver(other, 11))
+    feeds.changed(deliver(other, 11))
     assert screens.shown == {"slow": list(range(12)), "quick": list(range(12))}
 
 
 async def test_a_socket_slow_at_every_row_still_sees_all_in_order(feeds: Feeds, screens: Screens, other: Sql) -> None:
-    screens.feeds = feeds
     await join(feeds, "a")
     for n in range(40):
         screens.takes["a"] = 1
-        feeds.delivered(deliver(other, n))
+        feeds.changed(deliver(other, n))
         feeds.writable("a")
     screens.takes.clear()
     feeds.writable("a")
@@ -288,10 +306,9 @@ async def test_a_socket_slow_at_every_row_still_sees_all_in_order(feeds: Feeds, 
 
 
 async def test_a_slow_socket_that_goes_is_forgotten(feeds: Feeds, screens: Screens, other: Sql) -> None:
-    screens.feeds = feeds
     await join(feeds, "a")
     screens.takes["a"] = 1
-    feeds.delivered(deliver(other, 1))
+    feeds.changed(deliver(other, 1))
     feeds.close("a")
     feeds.writable("a")
     feeds.slow("a")

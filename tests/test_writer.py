@@ -12,7 +12,7 @@ import pytest
 from notify_server.comments import CommentWriter
 from notify_server.db import Database
 from notify_server.errors import DatabaseLost, Forbidden, Invalid, NotFound, NotifyError, OutcomeUnknown, Overloaded
-from notify_server.inbox import Notification
+from notify_server.inbox import Change, Notification
 from notify_server.posts import Posts, load_id_columns
 from notify_server.sql import Query
 from tests.clients import NodeClients
@@ -36,7 +36,10 @@ def delivered() -> list[Notification]:
 
 @pytest.fixture
 async def writer(db: Database, delivered: list[Notification]) -> CommentWriter:
-    return CommentWriter(db, await load_id_columns(db), delivered.extend)
+    def told(changes: list[Change]) -> None:
+        delivered.extend(notification for change in changes for notification in change.added)
+
+    return CommentWriter(db, await load_id_columns(db), told)
 
 
 async def outcome(work: Any) -> Any:
@@ -323,7 +326,7 @@ async def test_a_batch_that_did_not_commit_is_told_so_and_never_will(db: Databas
     (batch_id,) = other.run("SELECT id::text FROM notify.batch")
     with pytest.raises(Exception, match="batch_pkey"):
         other.run(
-            "SELECT notify.post_comments_v1(%s, %s, false)",
+            "SELECT notify.post_comments_v2(%s, %s, false)",
             '[{"n": 0, "post_id": "1", "author_id": "2", "body": "late"}]', batch_id,
         )  # fmt: skip
     assert other.value("SELECT count(*) FROM comments") == 0

@@ -6,7 +6,7 @@ import logging
 
 from aiohttp import web
 
-from notify_server.errors import DatabaseError, DatabaseRefused, NotifyError
+from notify_server.errors import NotifyError
 from notify_server.http.routes import Handler, json_response
 
 log = logging.getLogger(__name__)
@@ -19,12 +19,8 @@ _HTTP_CODES = {
 
 
 def error_response(error: NotifyError) -> web.Response:
-    message, status = error.message, error.status
-    if isinstance(error, DatabaseRefused):
-        message = "the database does not accept this"  # its own words may quote a value
-    elif status >= 500 and isinstance(error, DatabaseError):
-        message = "the database is not available at the moment"
-    body = {"error": message, "code": error.code}
+    status = error.status
+    body = {"error": error.shown, "code": error.code}
     if error.field is not None:
         body["field"] = error.field
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from notify_server.comments import CommentWriter
 from notify_server.gate import Gate
+from notify_server.inbox_requests import InboxRequests
 from notify_server.posts import Posts
 
 
@@ -23,6 +24,7 @@ class Readiness:
 class Services:
     posts: Posts
     comments: CommentWriter
+    inbox: InboxRequests
 
 
 GATE = web.AppKey("gate", Gate)

@@ -1,6 +1,6 @@
 -- name: post_comments
 -- Writes a batch of comments with their notifications, in one round trip and one commit.
-SELECT notify.post_comments_v1(%(batch)s::jsonb, %(batch_id)s::uuid, %(patient)s::boolean)::text
+SELECT notify.post_comments_v2(%(batch)s::jsonb, %(batch_id)s::uuid, %(patient)s::boolean)::text
 
 -- name: learn_batch
 -- What became of a batch whose answer was lost; one that has not committed by now never will.
@@ -15,3 +15,8 @@ DELETE FROM notify.batch WHERE id IN (
 -- Deletes one's own comment; the trigger sees to its notification.
 DELETE FROM notify.comments WHERE id = notify.to_comment_id(%(id)s) AND author_id = notify.to_person_id(%(author_id)s)
 RETURNING 1
+
+-- name: forget_request_keys
+-- Forgets the keys of requests that nobody sends again.
+DELETE FROM notify.request_key WHERE (user_id, key) IN (
+    SELECT k.user_id, k.key FROM notify.request_key k WHERE k.at < now() - interval '1 day' LIMIT 10000)
