@@ -125,7 +125,7 @@ class Feeds:
         self._by_sid[sid] = feed
         socket = feed.sockets[sid] = _Socket(sid)
         try:
-            known = feed.version or 0
+            known, head = feed.version or 0, feed.head
             state = await self._inbox.state(user_id)
             socket.cursor, own_pid = await self._beginning(user_id, state, pid, offset)
         except BaseException:
@@ -133,7 +133,7 @@ class Feeds:
             raise
         if feed.version is None:
             self._begin(feed, state)
-        elif state.version < known:
+        elif state.version < known or state.last_seq < head:
             self._went_back(feed)
         elif state.version > feed.version:
             self._pull_soon(feed)
@@ -330,7 +330,7 @@ class Feeds:
     async def _read(self, feed: _Feed, seq: int) -> Stretch | None:
         """Behind a seq that is not above the head, without what was taken back meanwhile. None where that cannot be
         told apart, or the inbox went back."""
-        known, unnamed = feed.version or 0, feed.unnamed
+        known, head, unnamed = feed.version or 0, feed.head, feed.unnamed
         feed.reads += 1
         try:
             stretch = await self._inbox.after(feed.user_id, seq, _PULL_ROWS)
@@ -339,7 +339,7 @@ class Feeds:
             removed = feed.removed
             if not feed.reads:
                 feed.removed = set()
-        if stretch.version < known:
+        if stretch.version < known or (stretch.complete and stretch.upto < head):
             self._went_back(feed)
             return None
         if feed.unnamed != unnamed and stretch.version < (feed.version or 0):
