@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections import defaultdict
 from typing import Any
@@ -29,6 +30,7 @@ class Screens:
         self.shown: dict[str, list[int]] = defaultdict(list)
         self.offsets: dict[str, list[str | None]] = defaultdict(list)
         self.told: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.gone: dict[str, set[int]] = defaultdict(set)
         self.cuts: set[str] = set()
         self.feeds: Feeds | None = None
         self.takes: dict[str, int] = {}  # so many more rows, then the socket is slow
@@ -44,6 +46,7 @@ class Screens:
             self.emit_to_socket(sid, notification, offset)
 
     def emit_to_socket(self, sid: str, notification: Notification, offset: str | None) -> None:
+        assert notification.seq not in self.gone[sid], "shown behind the word that it was taken back"
         self.shown[sid].append(notification.event["n"])
         self.offsets[sid].append(offset)
         if sid in self.takes:
@@ -54,6 +57,7 @@ class Screens:
     def tell_room(self, user_id: str, change: dict[str, Any]) -> None:
         for sid in list(self.rooms[user_id]):
             self.told[sid].append(change)
+            self.gone[sid].update(change.get("removed", ()))
 
     def tell_socket(self, sid: str, change: dict[str, Any]) -> None:
         self.told[sid].append(change)
@@ -88,6 +92,22 @@ def deliver(other: Sql, *numbers: int, user: str = ADA) -> list[Change]:
             )
         )
     ]  # fmt: skip
+
+
+def remove(other: Sql, *seqs: int, user: str = ADA) -> list[Change]:
+    """Takes notifications back, telling nobody."""
+    return changes_from_json(
+        other.value(
+            "SELECT notify.remove_notifications_v1(array_fill(%s::text, ARRAY[%s]), %s::bigint[])",
+            user, len(seqs), list(seqs),
+        )
+    )  # fmt: skip
+
+
+def read(other: Sql, *seqs: int, user: str = ADA) -> list[Change]:
+    """Marks as read, telling nobody."""
+    answer = other.value("SELECT notify.mark_read_v1(%s, %s::bigint[], NULL, NULL, 100)", user, list(seqs))
+    return changes_from_json(answer["changes"])
 
 
 async def join(feeds: Feeds, sid: str, user: str = ADA) -> None:
@@ -314,3 +334,241 @@ async def test_a_slow_socket_that_goes_is_forgotten(feeds: Feeds, screens: Scree
     feeds.slow("a")
     assert feeds._feeds == {}
     assert feeds.count(ADA) == 0
+
+
+# --- changes, in order of version -----------------------------------------------------------------------------------
+
+
+def chained(told: list[dict[str, Any]]) -> bool:
+    """Each begins where the one before ended; the first tells where the socket began."""
+    return all(after["from"] == before["to"] for before, after in itertools.pairwise(told))
+
+
+async def test_a_socket_is_told_the_version_it_begins_with_and_every_change_from_there(
+    feeds: Feeds, screens: Screens, other: Sql
+) -> None:
+    deliver(other, 1, 2)
+    await join(feeds, "a")
+    await eventually(lambda: screens.rooms[ADA] == {"a"})
+    feeds.changed(deliver(other, 3))
+    feeds.changed(remove(other, 2))
+    feeds.changed(read(other, 1))
+    told = screens.told["a"]
+    assert [(one["from"], one["to"], one["unread"], one["unseen"]) for one in told] == [
+        (2, 2, 2, 2), (2, 3, 3, 3), (3, 4, 2, 2), (4, 5, 1, 1),
+    ]  # fmt: skip
+    assert [entry["seq"] for entry in told[1]["added"]] == [3]
+    assert told[2]["removed"] == [2]
+    assert told[3]["markedRead"]["seqs"] == [1]
+
+
+async def test_changes_out_of_order_and_lost_are_told_in_order_and_once(
+    feeds: Feeds, screens: Screens, other: Sql
+) -> None:
+    await join(feeds, "a")
+    async with in_background(feeds.watch()):
+        first, second = deliver(other, 1), remove(other, 1)
+        feeds.changed(second)
+        feeds.changed(first)
+        feeds.changed(second)
+        deliver(other, 2)  # nobody says so
+        await eventually(lambda: screens.told["a"][-1]["to"] == 3, timeout_s=3)
+    assert chained(screens.told["a"])
+    assert screens.shown["a"] in ([2], [1, 2])  # 1 only where it was shown before the word that it is gone
+
+
+async def test_deliveries_that_were_pulled_are_named_and_other_changes_are_not(
+    feeds: Feeds, screens: Screens, other: Sql
+) -> None:
+    await join(feeds, "a")
+    deliver(other, 1, 2)
+    feeds.changed_elsewhere([ADA])
+    await eventually(lambda: screens.told["a"][-1]["to"] == 2)
+    assert [entry["payload"]["n"] for entry in screens.told["a"][-1]["added"]] == [1, 2]
+    read(other, 1)
+    deliver(other, 3)
+    feeds.changed_elsewhere([ADA])
+    await eventually(lambda: screens.told["a"][-1]["to"] == 4)
+    assert screens.told["a"][-1]["reload"] is True
+    assert "added" not in screens.told["a"][-1]
+    assert screens.shown["a"] == [1, 2, 3]
+    assert chained(screens.told["a"])
+
+
+async def test_any_s_hint_looks_at_once(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    async with in_background(feeds.watch()):
+        await asyncio.sleep(0.2)
+        deliver(other, 1)
+        feeds.changed_elsewhere(None)
+        await eventually(lambda: screens.shown["a"] == [1], timeout_s=0.5)
+
+
+async def test_more_than_a_stretch_is_told_as_a_whole(
+    feeds: Feeds, screens: Screens, other: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("notify_server.feed._PULL_ROWS", 3)
+    await join(feeds, "a")
+    deliver(other, *range(10))
+    feeds.changed_elsewhere([ADA])
+    await eventually(lambda: len(screens.told["a"]) == 2)
+    assert screens.shown["a"] == list(range(10))
+    assert screens.told["a"][1] == {"from": 0, "to": 10, "unread": 10, "unseen": 10, "reload": True}
+
+
+class Held(Inbox):
+    """Stretches are held back once they were read, until they are let go."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(db)
+        self.read, self.go = asyncio.Event(), asyncio.Event()
+
+    async def after(self, user_id: str, seq: int, max_rows: int) -> Stretch:
+        stretch = await super().after(user_id, seq, max_rows)
+        self.read.set()
+        await self.go.wait()
+        return stretch
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_is_taken_back_while_a_replay_is_read_is_not_shown(
+    db: Database, screens: Screens, other: Sql, named: bool
+) -> None:
+    """`named`: this server took it back; else it only hears that something changed."""
+    inbox = Held(db)
+    screens.feeds = feeds = Feeds(inbox, screens, Recovery("a secret of the tests", await inbox.epoch()))
+    deliver(other, 1, 2, 3)
+    pid = feeds.recovery.new_pid(ADA, 0) if feeds.recovery else ""
+    await feeds.open(ADA, "a", pid)
+    feeds.joined("a")
+    await inbox.read.wait()
+    removed = remove(other, 2)
+    if named:
+        feeds.changed(removed)
+    else:
+        feeds.changed_elsewhere([ADA])
+        inbox.read.clear()
+        await inbox.read.wait()
+    inbox.go.set()
+    await eventually(lambda: screens.rooms[ADA] == {"a"})
+    if named:
+        assert screens.shown["a"] == [1, 3]
+    else:
+        # the replay was read before; only a tab that was told of the deletion must not see it any more
+        assert screens.shown["a"] in ([1, 2, 3], [1, 3])
+    assert screens.told["a"][-1]["to"] == 4
+
+
+async def test_a_socket_that_knows_more_than_this_server_waits_for_it(
+    db: Database, screens: Screens, other: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told by another server, and comes here before the hint does."""
+    inbox = Inbox(db)
+    recovery = Recovery("a secret of the tests", await inbox.epoch())
+    screens.feeds = feeds = Feeds(inbox, screens, recovery)
+    await join(feeds, "a")
+    deliver(other, 1, 2, 3)
+    await feeds.open(ADA, "b", recovery.new_pid(ADA, 0), f"2.{recovery.tag(ADA)}")
+    feeds.joined("b")
+    await eventually(lambda: screens.rooms[ADA] == {"a", "b"})
+    feeds.changed(deliver(other, 4))
+    assert screens.shown == {"a": [1, 2, 3, 4], "b": [3, 4]}
+    assert chained(screens.told["a"])
+
+
+async def test_a_socket_that_was_slow_is_told_the_version_again(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    screens.takes["a"] = 1
+    feeds.changed(deliver(other, 1))
+    feeds.changed(read(other, 1))
+    assert [one["to"] for one in screens.told["a"]] == [0]
+    feeds.writable("a")
+    assert [(one["from"], one["to"]) for one in screens.told["a"]] == [(0, 0), (2, 2)]  # a gap: it refetches
+
+
+async def test_arrivals_are_written_and_never_go_back(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    feeds.changed(deliver(other, *range(1, 6)))
+    arrived = "SELECT seq FROM notify.arrival WHERE user_id = '1'"
+    async with in_background(feeds.watch_arrivals()):
+        feeds.arrived("a", 4)
+        feeds.arrived("a", 3)
+        await eventually(lambda: other.run(arrived) == [4])
+        feeds.arrived("a", 99)  # no client of ours; but what is not there cannot have arrived
+        await eventually(lambda: other.run(arrived) == [5])
+        assert feeds._arrived == {}
+    feeds.arrived("nobody", 1)
+
+
+async def test_stopping_writes_what_has_arrived(feeds: Feeds, other: Sql) -> None:
+    await join(feeds, "a")
+    feeds.changed(deliver(other, 1))
+    feeds.arrived("a", 1)
+    feeds.close("a")
+    await feeds.stop()
+    assert other.run("SELECT seq FROM notify.arrival") == [1]
+
+
+async def test_another_epoch_cuts_everybody(feeds: Feeds, screens: Screens, other: Sql) -> None:
+    await join(feeds, "a")
+    before = feeds.recovery
+    assert before is not None
+    other.run("UPDATE notify.recovery SET epoch = epoch + 1")
+    async with in_background(feeds.watch()):
+        await eventually(lambda: screens.cuts == {"a"}, timeout_s=3)
+        deliver(other, 1, 2)
+        await feeds.open(ADA, "b", before.new_pid(ADA, 0), f"1.{before.tag(ADA)}")
+        feeds.joined("b")
+        await eventually(lambda: screens.shown["b"] == [1, 2])
+        assert feeds.recovery is not before
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_changes_each_socket_is_told_all_of_it_in_order(
+    db: Database, screens: Screens, other: Sql, seed: int
+) -> None:
+    """Deliveries, marks and deletions; hints shuffled, lost and doubled; sockets that come, go and are slow."""
+    chance = random.Random(seed)
+    inbox = Inbox(db)
+    screens.feeds = feeds = Feeds(inbox, screens, Recovery("a secret of the tests", await inbox.epoch()))
+    total = 0
+
+    async with in_background(feeds.watch()):
+        held: list[Change] = []
+        for n in range(150):
+            if chance.random() < 0.1:
+                await join(feeds, f"s{n}")
+            if chance.random() < 0.1 and screens.shown:
+                screens.takes[chance.choice(list(screens.shown))] = chance.randrange(1, 4)
+            if screens.takes and chance.random() < 0.3:
+                sid, _ = screens.takes.popitem()
+                feeds.writable(sid)
+            if chance.random() < 0.6 or not total:
+                count = chance.randrange(1, 4)
+                held += deliver(other, *range(total + 1, total + count + 1))
+                total += count
+            elif chance.random() < 0.5:
+                held += remove(other, chance.randrange(max(1, total - 5), total + 1))
+            else:
+                held += read(other, chance.randrange(max(1, total - 5), total + 1))
+            if chance.random() < 0.6:
+                chance.shuffle(held)
+                feeds.changed(held[: chance.randrange(len(held) + 1)] * chance.randrange(1, 3))
+                held.clear()
+            if chance.random() < 0.3:
+                await asyncio.sleep(0.003)
+        for sid in list(screens.takes):
+            del screens.takes[sid]
+            feeds.writable(sid)
+        held += deliver(other, total + 1)
+        version = other.value("SELECT version FROM notify.inbox WHERE user_id = '1'")
+        joined = list(screens.told)
+        await eventually(lambda: all(screens.told[sid][-1]["to"] == version for sid in joined), timeout_s=5)
+    left = other.run("SELECT (payload ->> 'n')::int FROM notify.notification WHERE read_at IS NULL ORDER BY seq")
+    for sid in joined:
+        shown = screens.shown[sid]
+        assert shown == sorted(set(shown))
+        assert set(left) & set(range(shown[0], total + 2)) <= set(shown)
+        for before, after in zip(screens.told[sid], screens.told[sid][1:], strict=False):
+            assert before["to"] <= after["from"] <= after["to"]
+            assert before["to"] == after["from"] or after["from"] == after["to"]  # a gap only where it was slow
