@@ -23,6 +23,7 @@ from notify_server.drain import Drain, Reconciler
 from notify_server.errors import ConfigError, NotifyError, Unavailable
 from notify_server.failpoints import arm
 from notify_server.gate import Gate
+from notify_server.hints import Hints
 from notify_server.http import comments, health, notifications, posts
 from notify_server.http.body import MAX_BODY_BYTES
 from notify_server.http.cors import add_cors_headers, preflight_middleware
@@ -30,7 +31,7 @@ from notify_server.http.errors import errors_middleware
 from notify_server.http.keys import BODY_FIELD, GATE, READINESS, Readiness, Services
 from notify_server.http.routes import Handler, add_route
 from notify_server.ids import IdColumns
-from notify_server.inbox import Inbox, InboxKeeper, ReplayBounds
+from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
 from notify_server.inbox_requests import InboxRequests
 from notify_server.migrate import migrate
 from notify_server.posts import Posts, load_id_columns
@@ -200,7 +201,14 @@ async def _live(
         lifecycle.failure = error
         lifecycle.booted.set()
         return
-    told = realtime.feeds.changed
+    hints = Hints(
+        db, realtime.feeds.changed_elsewhere, dsn=settings.listen_dsn, connect_timeout_s=settings.db_connect_timeout_s
+    )
+
+    def told(changes: list[Change]) -> None:
+        realtime.feeds.changed(changes)
+        hints.tell(change.user_id for change in changes)
+
     writer = CommentWriter(db, ids, told)
     requests = realtime.inbox = InboxRequests(InboxKeeper(db, told), ids)
     app[READINESS].services = Services(Posts(db, ids), writer, requests)
@@ -209,7 +217,7 @@ async def _live(
     log.info("ready")
     work = (
         Drain(db, told).run, Reconciler(db).run, Retention(db, settings.retention_days).run,
-        realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch,
+        realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch, hints.run,
     )  # fmt: skip
     try:
         async with in_background(*(kept_running(each) for each in work)):

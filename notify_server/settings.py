@@ -129,7 +129,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         environ = {**dotenv_values(_env_file(self.config)), **os.environ}
         found = {}
-        for name in ("database_url", "pgpassword", "jwt_secret", "jwt_public_key", "recovery_secret"):
+        for name in ("database_url", "listen_url", "pgpassword", "jwt_secret", "jwt_public_key", "recovery_secret"):
             path = environ.get(f"{name.upper()}_FILE")
             if path:
                 try:
@@ -170,6 +170,7 @@ class Settings(BaseSettings):
         None, description="disable, allow, prefer, require, verify-ca or verify-full"
     )
     pgservice: str | None = Field(None, description="the name of a service in pg_service.conf")
+    listen_url: Secret | None = Field(None, description="a URL such as postgresql://user:password@host:5432/name")
     data_dir: Path | None = Field(None, description="a folder for the embedded PostgreSQL")
     db_pool_size: int = Field(10, ge=2, le=200, description="a number of connections, 2 to 200")
     db_timeout_s: Seconds = Field(4, description="seconds that a query may take, above 0")
@@ -248,12 +249,13 @@ class Settings(BaseSettings):
             raise ConfigError("FAILPOINTS is for tests, under TRUST_USER_ID alone")
         if self.recovery_secret and len(self.recovery_secret.get_secret_value()) < 16:
             raise ConfigError("RECOVERY_SECRET takes a secret of 16 characters or more")
-        if self.database_url:
+        for name, url in (("DATABASE_URL", self.database_url), ("LISTEN_URL", self.listen_url)):
             try:
-                normalise_database_url(self.database_url.get_secret_value())
+                if url:
+                    normalise_database_url(url.get_secret_value())
             except ValueError as error:
                 raise ConfigError(
-                    f"DATABASE_URL takes a URL such as postgresql://user:password@host:5432/name; {error}"
+                    f"{name} takes a URL such as postgresql://user:password@host:5432/name; {error}"
                 ) from None
         return self
 
@@ -275,6 +277,11 @@ class Settings(BaseSettings):
             "password": self.pgpassword.get_secret_value() if self.pgpassword else None,
         }  # fmt: skip
         return " ".join(f"{name}={_libpq_quote(value)}" for name, value in values.items() if value is not None), []
+
+    @property
+    def listen_dsn(self) -> str | None:
+        """What LISTEN connects with, None where it is the database's own."""
+        return normalise_database_url(self.listen_url.get_secret_value())[0] if self.listen_url else None
 
     @property
     def embedded_dir(self) -> Path:
@@ -302,11 +309,12 @@ class Settings(BaseSettings):
                 )
         values["HOST"] = self.listen_host or "(all interfaces)"
         values["DATA_DIR"] = str(self.embedded_dir)
-        if self.database_url:
-            url = urlsplit(self.database_url.get_secret_value())
-            values["DATABASE_URL"] = (
-                f"{url.scheme}://{unquote(url.username or '')}:***@{url.hostname}:{url.port or 5432}{url.path}"
-            )
+        for name, secret in (("DATABASE_URL", self.database_url), ("LISTEN_URL", self.listen_url)):
+            if secret:
+                url = urlsplit(secret.get_secret_value())
+                values[name] = (
+                    f"{url.scheme}://{unquote(url.username or '')}:***@{url.hostname}:{url.port or 5432}{url.path}"
+                )
         return values
 
 

@@ -15,6 +15,7 @@ import psycopg2
 import pytest
 
 from notify_server.db import Database
+from notify_server.db.connect import connect
 from notify_server.db.connection import DescriptorProbe
 from notify_server.errors import (
     DatabaseAway,
@@ -165,13 +166,13 @@ async def test_a_closed_connection_that_is_released_wakes_whoever_waits(url: str
 async def test_connecting_holds_nobody_up(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     db = open_database(url, size=2)
     await db.value(ONE)
-    original = Database._connect_to
+    original = connect
 
-    async def slowly(self: Database, options: dict[str, Any]) -> Any:
+    async def slowly(*args: Any) -> Any:
         await asyncio.sleep(1)
-        return await original(self, options)
+        return await original(*args)
 
-    monkeypatch.setattr(Database, "_connect_to", slowly)
+    monkeypatch.setattr("notify_server.db.pool.connect", slowly)
     holding = asyncio.create_task(db.fetch(SLEEP, s=0.2))
     await asyncio.sleep(0.05)
     connecting = asyncio.create_task(db.value(ONE))

@@ -9,6 +9,7 @@ What it promises, where aiopg 1.4.0 (unmaintained) does not:
     leaves no session state behind, so that PgBouncer's transaction mode is fine.
 """
 
+from notify_server.db.listener import Listener, listening
 from notify_server.db.pool import Database
 
-__all__ = ["Database"]
+__all__ = ["Database", "Listener", "listening"]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg2
-import psycopg2.extensions
 
+from notify_server.db.connect import connect
 from notify_server.db.connection import Connection
 from notify_server.db.errors import translate
 from notify_server.errors import DatabaseAway, DatabaseLost, Overloaded
@@ -37,6 +36,10 @@ class Database:
     def open(self, dsn: str) -> None:
         """Takes a URL or a keyword string; the first query connects."""
         self._dsn = dsn
+
+    @property
+    def dsn(self) -> str:
+        return self._dsn
 
     async def close(self) -> None:
         self._closed = True
@@ -118,39 +121,7 @@ class Database:
 
     async def _connect(self) -> Connection:
         try:
-            async with asyncio.timeout(self._connect_timeout_s):
-                return await self._connect_to_first()
-        except (psycopg2.Error, OSError) as error:  # TimeoutError is an OSError
+            return await connect(self._dsn, self._connect_timeout_s)
+        except DatabaseAway:
             self.available = False
-            state = getattr(error, "pgcode", None)
-            lines = str(error).strip().splitlines()
-            raise DatabaseAway(lines[0] if lines else "connecting took too long", state) from error
-
-    async def _connect_to_first(self) -> Connection:
-        """Names are looked up here, because libpq would block the loop with it; addresses are tried in turn."""
-        options = psycopg2.extensions.parse_dsn(self._dsn)
-        options.setdefault("application_name", "notify-server")
-        host = options.get("host", "")
-        if not host or host.startswith("/") or "hostaddr" in options:
-            return await self._connect_to(options)
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, options.get("port", 5432), type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-        for address in addresses[:-1]:
-            with contextlib.suppress(psycopg2.OperationalError):
-                return await self._connect_to({**options, "hostaddr": address})
-        return await self._connect_to({**options, "hostaddr": addresses[-1]})
-
-    async def _connect_to(self, options: dict[str, Any]) -> Connection:
-        defaults = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3,
-                    "tcp_user_timeout": 20_000}  # fmt: skip
-        connection = Connection(
-            None,
-            self._connect_timeout_s,
-            enable_json=False,
-            enable_hstore=False,
-            enable_uuid=False,
-            **{**defaults, **options},
-        )
-        await connection._connect()
-        return connection
+            raise
