@@ -1,0 +1,166 @@
+"""PostgreSQL away, slow, full, read-only, or silent at the worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+
+import psycopg2
+
+from tests.faults.kinds.kind import POSTGRES, NotHere, kind
+from tests.faults.servers import Server
+from tests.faults.world import World
+from tests.postgres import sql
+
+_SERVERS = "application_name = 'notify-server' AND pid <> pg_backend_pid()"
+
+
+async def _restart(world: World, mode: str) -> None:
+    with world.failing_the_app():
+        await asyncio.to_thread(world.cluster.stop, mode)
+        await world.sleep(0, 1)
+        for attempt in range(5):
+            try:
+                await asyncio.to_thread(world.cluster.start)
+                break
+            except subprocess.CalledProcessError:  # children of the one that was killed hold its memory for a moment
+                if attempt == 4:
+                    raise
+                await asyncio.sleep(0.5)
+    world.postgres_restarts += 1
+
+
+@kind(POSTGRES, weight=2)
+async def postgres_restarted_fast(world: World) -> None:
+    await _restart(world, "fast")
+
+
+@kind(POSTGRES, weight=2)
+async def postgres_restarted_immediate(world: World) -> None:
+    await _restart(world, "immediate")
+
+
+@kind(POSTGRES)
+async def postgres_frozen(world: World) -> None:
+    with world.failing_the_app():
+        world.cluster.signal(signal.SIGSTOP)
+        try:
+            await world.sleep(0.5, 3)
+        finally:
+            world.cluster.signal(signal.SIGCONT)
+
+
+def _some(world: World) -> Server:
+    return world.random.choice(world.servers)
+
+
+@kind(POSTGRES)
+async def postgres_slow(world: World) -> None:
+    way = _some(world).database
+    way.delay_s = world.random.uniform(0.02, 0.3)
+    await world.sleep(1, 2)
+    way.delay_s = 0
+
+
+@kind(POSTGRES)
+async def connecting_to_postgres_hangs(world: World) -> None:
+    """Connections that were open are lost, new ones are taken and told nothing."""
+    way = _some(world).database
+    way.stall()
+    way.reset()
+    await world.sleep(1, 4)
+    way.heal()
+
+
+@kind(POSTGRES)
+async def postgres_connections_half_open(world: World) -> None:
+    way = _some(world).database
+    way.stall()
+    await world.sleep(0.5, 3)
+    way.reset()
+    way.heal()
+
+
+@kind(POSTGRES)
+async def postgres_connections_reset(world: World) -> None:
+    _some(world).database.reset()
+
+
+@kind(POSTGRES)
+async def postgres_answers_cut_in_the_middle(world: World) -> None:
+    for _ in range(3):
+        _some(world).database.truncate()
+        await world.sleep(0.2, 0.4)
+
+
+@kind(POSTGRES)
+async def postgres_answers_in_single_bytes(world: World) -> None:
+    way = _some(world).database
+    way.splits = True
+    await world.sleep(0.5, 1.5)
+    way.splits = False
+
+
+@kind(POSTGRES, weight=2)
+async def commit_s_reply_dropped(world: World) -> None:
+    for _ in range(3):
+        way = _some(world).database
+        way.drop_reply(b"post_comments")
+        with contextlib.suppress(TimeoutError):  # no comment came this way
+            async with asyncio.timeout(3):
+                while way.dropping:
+                    await asyncio.sleep(0.01)
+        way.heal()
+
+
+@kind(POSTGRES)
+async def pool_terminated(world: World) -> None:
+    """All connections of all servers, as an administrator does it."""
+    with sql(world.url) as admin:
+        admin.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_SERVERS}")
+
+
+@kind(POSTGRES)
+async def listen_terminated(world: World) -> None:
+    with sql(world.url) as admin:
+        found = admin.run(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_SERVERS} AND query ILIKE 'listen%%'"
+        )
+    if not found:
+        raise NotHere("no server listens")
+
+
+@kind(POSTGRES)
+async def listen_half_open(world: World) -> None:
+    way = _some(world).listen
+    if not way.links:
+        raise NotHere("no server listens")
+    way.stall()
+    await world.sleep(1, 4)
+    if world.random.random() < 0.5:
+        way.reset()
+    way.heal()
+
+
+@kind(POSTGRES)
+async def disk_full(world: World) -> None:
+    if world.disk.folder is None:
+        raise NotHere(world.disk.reason)
+    with world.failing_the_app(), world.disk.full():
+        await world.sleep(1, 2)
+
+
+@kind(POSTGRES)
+async def postgres_read_only(world: World) -> None:
+    """As a standby after a failover; sessions that are open feel it as well."""
+    with world.failing_the_app(), sql(world.url) as admin:
+        admin.run("ALTER SYSTEM SET default_transaction_read_only = on")
+        try:
+            admin.run("SELECT pg_reload_conf()")
+            await world.sleep(0.5, 2)
+        finally:
+            with contextlib.suppress(psycopg2.Error):
+                admin.run("ALTER SYSTEM RESET default_transaction_read_only")
+                admin.run("SELECT pg_reload_conf()")

@@ -1,0 +1,369 @@
+"""PostgreSQL, servers, networks, clients and traffic: all that faults are injected into, on this machine alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from aiohttp import ClientSession, TCPConnector
+
+from tests.faults import logs
+from tests.faults.checker import Broken, check
+from tests.faults.logs import Appender, Dump, Life, Logs, Tail
+from tests.faults.proxy import Proxy
+from tests.faults.servers import SERVE, Server
+from tests.faults.traffic import Inserter, Poster, Traffic
+from tests.node import node
+from tests.postgres import Cluster, Sql, embedded_bin, free_port, make_folder, sql
+
+CLIENTS = [("4.8", "default"), ("4.8", "websocket"), ("4.8", "polling"), ("4.6", "default")]
+_DATABASE = "app"
+_DISK_MB = 1500
+_SETTLE_S = 0.3  # for what should not come, but might
+# What may still come right, and is waited for.
+_PASSING = {
+    "a comment is not in its author's inbox", "not shown to a tab that stayed", "a tab that stayed is not connected",
+    "the inbox's counts", "a tab's counts",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Size:
+    users: int = 20
+    tabs: int = 40
+    servers: int = 2
+    networks: int = 4
+    posters: int = 6
+    posts_per_second: float = 60
+    inserts_per_second: float = 40
+
+
+class Disk:
+    """A small file system for the database's data, where mounting one is permitted; `reason` says why it is not."""
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self.reason = ""
+        if os.geteuid() != 0:
+            self.reason = "mounting a small file system takes root"
+            return
+        folder = make_folder()
+        owner = folder.stat()
+        options = f"size={_DISK_MB}m,uid={owner.st_uid},gid={owner.st_gid},mode=700"
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
+        )
+        if mounted.returncode:
+            folder.rmdir()
+            self.reason = "mount is not permitted"
+        else:
+            self.folder = folder
+
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        assert self.folder is not None
+        ballast = self.folder / "ballast"
+        try:
+            with ballast.open("wb") as file, contextlib.suppress(OSError):
+                for size in (2**20, 4096):  # the rest in small pieces, of which the last fails
+                    with contextlib.suppress(OSError):
+                        while True:
+                            file.write(bytes(size))
+                            file.flush()
+            yield
+        finally:
+            ballast.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        if self.folder is not None:
+            subprocess.run(["umount", str(self.folder)], check=False, capture_output=True)
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+
+
+class Browsers:
+    """One Node process of many stock clients; it writes its log itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / logs.CLIENTS
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.path.open("wb") as file:
+            self._process = await asyncio.create_subprocess_exec(
+                *node(), str(Path(__file__).parent / "clients.mjs"), stdin=asyncio.subprocess.PIPE, stdout=file
+            )
+
+    def tell(self, **command: object) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+
+    async def stop(self) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            await self._process.wait()
+
+
+@dataclass(eq=False)
+class World:
+    random: Random
+    size: Size
+    folder: Path
+    cluster: Cluster
+    disk: Disk
+    servers: list[Server]
+    networks: list[Proxy]
+    browsers: Browsers
+    traffic: Traffic
+    http: ClientSession
+    pace: float  # how long faults last, 1 being normal
+    backlog: int = 2000
+    logs: Logs = field(default_factory=Logs)
+    absent: set[int] = field(default_factory=set)
+    app_away: list[tuple[float, float]] = field(default_factory=list)  # when PostgreSQL itself failed the app
+    postgres_restarts: int = 0
+    network_of: dict[int, Proxy] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _tail: Tail | None = None
+    _deletions: Appender | None = None
+
+    @property
+    def url(self) -> str:
+        """Straight to PostgreSQL."""
+        return self.cluster.url(_DATABASE)
+
+    @property
+    def poster(self) -> Poster:
+        return self.traffic.posters[0]
+
+    async def sleep(self, low_s: float, high_s: float) -> None:
+        """A fault's duration."""
+        await asyncio.sleep(self.random.uniform(low_s, high_s) * self.pace)
+
+    @contextlib.contextmanager
+    def failing_the_app(self) -> Iterator[None]:
+        """While PostgreSQL itself is away, and a moment before and after, the app's own INSERTs are not ours."""
+        started = time.time() - 0.5
+        try:
+            yield
+        finally:
+            self.app_away.append((started, time.time() + 2))
+
+    # --- clients ----------------------------------------------------------------------------------------------------
+
+    def open(self, user: str, client: tuple[str, str], network: Proxy) -> int:
+        number = next(self._numbers)
+        self.network_of[number] = network
+        self.browsers.tell(
+            do="open", life=number, user=user, version=client[0], transport=client[1],
+            url=f"http://127.0.0.1:{network.port}",
+        )  # fmt: skip
+        return number
+
+    def close(self, life: int) -> None:
+        self.browsers.tell(do="close", life=life)
+
+    def reload(self, life: Life) -> int:
+        self.close(life.id)
+        return self.open(life.user, (life.version, life.transport), self.network_of[life.id])
+
+    def read(self) -> Logs:
+        """The logs, as far as they go."""
+        assert self._tail is not None
+        for record in self._tail.read():
+            if record["event"] != "ready":
+                self.logs.add(record)
+        self.logs.requests = [request for poster in self.traffic.posters for request in poster.requests]
+        return self.logs
+
+    @property
+    def lives(self) -> list[Life]:
+        """Those that stay."""
+        return [life for life in self.read().lives.values() if not life.closed]
+
+    async def connected(self, lives: Iterable[int], timeout_s: float = 30) -> None:
+        wanted = set(lives)
+        async with asyncio.timeout(timeout_s):
+            while not wanted <= {life.id for life in self.lives if life.connections}:
+                await asyncio.sleep(0.05)
+
+    def delete_comments(self, sql: Sql, ids: list[str]) -> None:
+        assert self._deletions is not None
+        self._deletions.write(ids)
+        self.logs.deleted.update(ids)
+        sql.run("DELETE FROM comments WHERE id::text = ANY (%s)", ids)
+
+    # --- calm -------------------------------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        for proxy in [*self.networks, *(way for server in self.servers for way in (server.database, server.listen))]:
+            proxy.heal()
+
+    async def calm(self, timeout_s: float = 30) -> bool:
+        """Stops the traffic and waits until every tab is connected and has its newest row; False where it does not."""
+        self.heal()
+        await self.traffic.pause()
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            if all(server.ready.is_set() for server in self.servers) and await asyncio.to_thread(self._is_calm):
+                await asyncio.sleep(_SETTLE_S)
+                return True
+            await asyncio.sleep(0.1)
+        return False
+
+    def _is_calm(self) -> bool:
+        with sql(self.url) as admin:
+            if admin.value("SELECT count(*) FROM notify.outbox"):
+                return False
+            newest = {
+                user: (comment_id, created_at)
+                for user, comment_id, created_at in admin.run(
+                    "SELECT DISTINCT ON (user_id) user_id, payload ->> 'commentId',"
+                    " extract(epoch FROM created_at)::float8 FROM notify.notification ORDER BY user_id, seq DESC"
+                )
+            }
+        for life in self.lives:
+            if life.id in self.absent or life.refused is not None:
+                continue
+            if not life.connected:
+                return False
+            comment_id, created_at = newest.get(life.user, ("", 0))
+            if life.recovers and created_at > life.connections[0].at:
+                latest = {shown.comment_id for shown in life.shown[-50:]}
+                if comment_id not in latest:
+                    return False
+        return True
+
+    async def check(self, timeout_s: float = 30, *, settled: bool) -> list[Broken]:
+        """What is broken once it is calm; what may still come right is waited for."""
+        deadline = time.monotonic() + timeout_s
+        await self.calm(timeout_s)
+        while True:
+            found = await asyncio.to_thread(self._check, settled)
+            if {broken.name for broken in found} - _PASSING or not found or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(1)
+
+    def _check(self, settled: bool) -> list[Broken]:
+        return check(self.read(), self.dump(), absent=self.absent, settled=settled)
+
+    def dump(self) -> Dump:
+        with sql(self.url) as admin:
+            admin.run("BEGIN ISOLATION LEVEL REPEATABLE READ")
+            dump = Dump(
+                [logs.Row(*row) for row in admin.run(
+                    "SELECT user_id, seq, payload ->> 'commentId', extract(epoch FROM created_at)::float8,"
+                    " read_at IS NOT NULL, seen_at IS NOT NULL FROM notify.notification")],
+                [logs.Comment(*row) for row in admin.run(
+                    "SELECT id::text, post_id::text, author_id::text, body FROM comments")],
+                dict(admin.run("SELECT id::text, author_id::text FROM posts")),
+                {user: logs.Counts(unread, unseen) for user, unread, unseen in admin.run(
+                    "SELECT user_id, unread, unseen FROM notify.inbox")},
+            )  # fmt: skip
+            admin.run("COMMIT")
+        dump.save(self.folder / logs.DUMP)
+        return dump
+
+    def end_logs(self) -> None:
+        if self._tail is not None:
+            self._tail.close()
+        if self._deletions is not None:
+            self._deletions.close()
+
+
+def _make_database(cluster: Cluster, disk: Disk, users: int) -> None:
+    """The app's tables, in the small file system where there is one. WAL lies elsewhere, so that a full disk costs
+    errors and not the cluster."""
+    with sql(cluster.url()) as admin:
+        if disk.folder is not None:
+            admin.run(f"CREATE TABLESPACE small LOCATION '{disk.folder}'")
+        admin.run(f"CREATE DATABASE {_DATABASE}" + ("" if disk.folder is None else " TABLESPACE small"))
+    with sql(cluster.url(_DATABASE)) as app:
+        app.run("CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL)")
+        app.run("CREATE TABLE posts (id serial PRIMARY KEY, author_id int NOT NULL REFERENCES users (id),"
+                " title text NOT NULL, body text NOT NULL)")  # fmt: skip
+        app.run("CREATE TABLE comments (id serial PRIMARY KEY, post_id int NOT NULL REFERENCES posts (id),"
+                " author_id int NOT NULL REFERENCES users (id), body text NOT NULL,"
+                " created_at timestamptz NOT NULL DEFAULT now())")  # fmt: skip
+        app.run("INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, %s) n", users)
+        app.run("INSERT INTO posts (author_id, title, body) SELECT n, '', '' FROM generate_series(1, %s) n", users)
+
+
+@contextlib.asynccontextmanager
+async def open_world(
+    seed: int, size: Size, *, pace: float = 1, program: tuple[str, ...] = SERVE, keep: Path | None = None,
+    **variables: object,
+) -> AsyncIterator[World]:  # fmt: skip
+    """`variables` are settings of the servers. Their logs are kept in the folder `keep`."""
+    random = Random(seed)
+    async with contextlib.AsyncExitStack() as stack:
+        folder = keep or Path(tempfile.mkdtemp(prefix="notify-faults-"))
+        folder.mkdir(parents=True, exist_ok=True)
+        if keep is None:
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        disk = Disk()
+        stack.callback(disk.remove)
+        cluster = await asyncio.to_thread(Cluster, embedded_bin())
+        stack.callback(cluster.remove)
+        await asyncio.to_thread(_make_database, cluster, disk, size.users)
+
+        servers = []
+        for _ in range(size.servers):
+            pool = await Proxy(cluster.port, Random(random.getrandbits(64))).start()
+            listen = await Proxy(cluster.port, Random(random.getrandbits(64))).start()
+            port = free_port()
+            settings: dict[str, object] = {
+                "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{pool.port}/{_DATABASE}",
+                "LISTEN_URL": f"postgresql://postgres@127.0.0.1:{listen.port}/{_DATABASE}",
+                "TRUST_USER_ID": "true", "PORT": port, "DRAIN_S": 2, "LOG_FORMAT": "json",
+            }  # fmt: skip
+            server = Server(port, pool, listen, folder, settings | variables, program)
+            stack.push_async_callback(server.remove)
+            await server.start()
+            servers.append(server)
+        networks = []
+        for n in range(size.networks):
+            network = Proxy(servers[n % size.servers].port, Random(random.getrandbits(64)))
+            stack.push_async_callback(network.stop)
+            networks.append(await network.start())
+
+        browsers = Browsers(folder)
+        await browsers.start()
+        stack.push_async_callback(browsers.stop)
+        http = await stack.enter_async_context(ClientSession(connector=TCPConnector(limit=0)))
+        posted = Appender(folder / logs.REQUESTS)
+        stack.callback(posted.close)
+        traffic = Traffic(
+            [Poster(http, [server.port for server in servers], posted, Random(random.getrandbits(64)), size.users)
+             for _ in range(size.posters)],
+            [Inserter(cluster.url(_DATABASE), size.inserts_per_second / 2, random.getrandbits(32), size.users)
+             for _ in range(2 if size.inserts_per_second else 0)],
+        )  # fmt: skip
+        stack.push_async_callback(traffic.stop)
+        world = World(random, size, folder, cluster, disk, servers, networks, browsers, traffic, http, pace)
+        stack.callback(world.end_logs)
+        world._tail, world._deletions = Tail(browsers.path), Appender(folder / logs.DELETIONS)
+        lives = [
+            world.open(
+                str(n % size.users + 1),
+                CLIENTS[n // size.networks % len(CLIENTS)],
+                networks[(n + n // size.users) % size.networks],
+            )
+            for n in range(size.tabs)
+        ]
+        await world.connected(lives)
+        traffic.start(size.posts_per_second)
+        yield world
