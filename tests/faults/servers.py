@@ -8,18 +8,19 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, Signals
+from signal import SIGCONT, SIGKILL, SIGTERM, Signals
 
 from tests.faults.proxy import Proxy
 from tests.processes import Process, environment
 
 SERVE = (sys.executable, "-m", "notify_server", "serve")
 _SLOW_START_S = 60
+_AGAIN_S = 0.2  # where it ended before it served
 
 
 @dataclass(frozen=True)
 class Death:
-    """`point` names the failpoint that it was started with, where it had one."""
+    """`point` names the failpoint at which it killed itself."""
 
     at: float
     signal: int
@@ -42,14 +43,19 @@ class Server:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     process: Process | None = None
     _keeping: asyncio.Task[None] | None = None
+    _told_to_end: bool = False
 
     async def start(self) -> None:
         self._keeping = asyncio.create_task(self._keep())
         await self.until_ready()
 
     async def until_ready(self, timeout_s: float = _SLOW_START_S) -> None:
-        async with asyncio.timeout(timeout_s):
-            await self.ready.wait()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self.ready.wait()
+        except TimeoutError:
+            output = "" if self.process is None else self.process.output[-3000:]
+            raise AssertionError(f"the server is not ready after {timeout_s} s, {self.deaths}: {output}") from None
 
     async def remove(self) -> None:
         if self._keeping is not None:
@@ -60,6 +66,7 @@ class Server:
 
     def signal(self, number: Signals) -> None:
         if self.process is not None and self.process.process.returncode is None:
+            self._told_to_end = self._told_to_end or number in (SIGKILL, SIGTERM)
             self.process.process.send_signal(number)
 
     async def restart(self, number: Signals, failpoints: str | None = None) -> None:
@@ -88,7 +95,7 @@ class Server:
                 self._note_tracebacks(self.process)
 
     async def _live(self) -> None:
-        failpoints, self.failpoints = self.failpoints, None
+        failpoints, self.failpoints, self._told_to_end = self.failpoints, None, False
         variables = self.variables if failpoints is None else {**self.variables, "FAILPOINTS": failpoints}
         self.process = process = Process(
             await asyncio.create_subprocess_exec(
@@ -101,8 +108,11 @@ class Server:
                 await process.until('"ready"')
                 self.ready.set()
         status = await process.process.wait()
+        if not self.ready.is_set():
+            await asyncio.sleep(_AGAIN_S)
         self.ready.clear()
-        point = failpoints.partition(":")[0] if failpoints is not None and status == -SIGKILL else None
+        own = failpoints is not None and status == -SIGKILL and not self._told_to_end
+        point = failpoints.partition(":")[0] if failpoints is not None and own else None
         self.deaths.append(Death(time.time(), -status, point))
         self._note_tracebacks(process)
 

@@ -49,9 +49,7 @@ class Poster:
         self.busy = True
         try:
             for attempt in range(_TRIES):
-                request = await self._try(user, post, body, key)
-                self.requests.append(request)
-                self._log.write(request)
+                request = await self.attempt(user, post, body, key)
                 if key is None or request.status == 200:
                     break
                 await asyncio.sleep(self._random.uniform(0.1, 0.4) * (attempt + 1))
@@ -59,7 +57,8 @@ class Poster:
             self.busy = False
         return request
 
-    async def _try(self, user: str, post: str, body: str, key: str | None) -> Request:
+    async def attempt(self, user: str, post: str, body: str, key: str | None) -> Request:
+        """One request, which goes into the log."""
         headers = {"Authorization": f"User {user}"} | ({} if key is None else {"Idempotency-Key": key})
         url = f"http://127.0.0.1:{self._random.choice(self._ports)}/posts/{post}/comments"
         at, started = time.time(), time.monotonic()
@@ -73,10 +72,13 @@ class Poster:
         if status == 200 and not answer:  # cut in the middle of the answer
             status = None
         id_ = answer.get("id")
-        return Request(
+        request = Request(
             at, time.monotonic() - started, user, post, body, key, status, answer.get("code"),
             None if id_ is None else str(id_),
         )  # fmt: skip
+        self.requests.append(request)
+        self._log.write(request)
+        return request
 
 
 class Insert(NamedTuple):

@@ -11,11 +11,13 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import psycopg2
 from aiohttp import ClientSession, TCPConnector
 
 from tests.faults import logs
@@ -25,7 +27,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.servers import SERVE, Server
 from tests.faults.traffic import Inserter, Poster, Traffic
 from tests.node import node
-from tests.postgres import Cluster, Sql, embedded_bin, free_port, make_folder, sql
+from tests.postgres import Cluster, embedded_bin, free_port, make_folder, sql
 
 CLIENTS = [("4.8", "default"), ("4.8", "websocket"), ("4.8", "polling"), ("4.6", "default")]
 _DATABASE = "app"
@@ -186,7 +188,6 @@ class World:
         for record in self._tail.read():
             if record["event"] != "ready":
                 self.logs.add(record)
-        self.logs.requests = [request for poster in self.traffic.posters for request in poster.requests]
         return self.logs
 
     @property
@@ -200,11 +201,36 @@ class World:
             while not wanted <= {life.id for life in self.lives if life.connections}:
                 await asyncio.sleep(0.05)
 
-    def delete_comments(self, sql: Sql, ids: list[str]) -> None:
+    async def run(self, statement: str, *values: Any) -> list[Any]:
+        """A statement of another program, which tries again while PostgreSQL is away."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                return await asyncio.to_thread(self._run, statement, *values)
+            except psycopg2.Error:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.2)
+
+    def _run(self, statement: str, *values: Any) -> list[Any]:
+        with sql(self.url) as other:
+            return other.run(statement, *values)
+
+    async def insert(self, number: int, posts: Sequence[str] = ()) -> None:
+        """So many comments by one statement of another program, on these posts in turn, or on everybody's."""
+        posts = posts or [str(n + 1) for n in range(self.size.users)]
+        await self.run(
+            "INSERT INTO comments (post_id, author_id, body)"
+            " SELECT (%s::text[])[n %% %s + 1]::int, n %% %s + 1, 'many ' || n || ' ' || clock_timestamp()"
+            " FROM generate_series(1, %s) n",
+            list(posts), len(posts), self.size.users, number,
+        )  # fmt: skip
+
+    async def delete_comments(self, ids: list[str]) -> None:
         assert self._deletions is not None
         self._deletions.write(ids)
         self.logs.deleted.update(ids)
-        sql.run("DELETE FROM comments WHERE id::text = ANY (%s)", ids)
+        await self.run("DELETE FROM comments WHERE id::text = ANY (%s)", ids)
 
     # --- calm -------------------------------------------------------------------------------------------------------
 
@@ -226,13 +252,14 @@ class World:
 
     def _is_calm(self) -> bool:
         with sql(self.url) as admin:
-            if admin.value("SELECT count(*) FROM notify.outbox"):
+            if admin.value("SELECT EXISTS (SELECT FROM notify.outbox)"):
                 return False
             newest = {
                 user: (comment_id, created_at)
                 for user, comment_id, created_at in admin.run(
-                    "SELECT DISTINCT ON (user_id) user_id, payload ->> 'commentId',"
-                    " extract(epoch FROM created_at)::float8 FROM notify.notification ORDER BY user_id, seq DESC"
+                    "SELECT i.user_id, n.payload ->> 'commentId', extract(epoch FROM n.created_at)::float8"
+                    " FROM notify.inbox i CROSS JOIN LATERAL (SELECT n.* FROM notify.notification n"
+                    " WHERE n.user_id = i.user_id ORDER BY n.seq DESC LIMIT 1) n"
                 )
             }
         for life in self.lives:
@@ -258,6 +285,7 @@ class World:
             await asyncio.sleep(1)
 
     def _check(self, settled: bool) -> list[Broken]:
+        self.logs.requests = [request for poster in self.traffic.posters for request in poster.requests]
         return check(self.read(), self.dump(), absent=self.absent, settled=settled)
 
     def dump(self) -> Dump:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.faults.kinds.kind import CLIENT, kind
-from tests.faults.proxy import Link, Proxy
+from tests.faults.proxy import Proxy
 from tests.faults.world import CLIENTS, World
-from tests.postgres import sql
 
 _TABS_OF_ONE_USER = 64
 _BURST_ROWS = 400
@@ -40,12 +37,7 @@ async def clients_stop_reading(world: World) -> None:
     network.stop_reading()
     users = sorted({life.user for life in world.lives if world.network_of[life.id] is network})
     if users:
-        with sql(world.url) as other:
-            other.run(
-                "INSERT INTO comments (post_id, author_id, body)"
-                " SELECT %s, %s, 'burst ' || clock_timestamp() FROM generate_series(1, %s)",
-                world.random.choice(users), 1, _BURST_ROWS,
-            )  # fmt: skip
+        await world.insert(_BURST_ROWS, [world.random.choice(users)])
     await world.sleep(1, 3)
     if world.random.random() < 0.5:
         network.reset()
@@ -124,13 +116,8 @@ async def tabs_reloaded(world: World) -> None:
 @kind(CLIENT)
 async def comments_deleted_during_replay(world: World) -> None:
     network = _some(world)
-
-    def chatter(link: Link) -> bool:
-        return world.random.random() < 0.8
-
-    network.reset(chatter)
+    network.reset(lambda _link: world.random.random() < 0.8)
     for _ in range(4):
-        with sql(world.url) as other:
-            recent = other.run("SELECT id::text FROM comments ORDER BY id DESC LIMIT 60")
-            await asyncio.to_thread(world.delete_comments, other, world.random.sample(recent, min(5, len(recent))))
+        recent = await world.run("SELECT id::text FROM comments ORDER BY id DESC LIMIT 60")
+        await world.delete_comments(world.random.sample(recent, min(5, len(recent))))
         await world.sleep(0.2, 0.5)

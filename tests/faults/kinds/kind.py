@@ -9,7 +9,7 @@ from tests.faults.world import World
 
 Inject = Callable[[World], Awaitable[None]]
 
-POSTGRES, SERVER, CLIENT, DATA = "PostgreSQL", "server", "client", "data"
+POSTGRES, SERVER, CLIENT = "PostgreSQL", "server", "client"
 
 
 class NotHere(Exception):

@@ -36,8 +36,6 @@ async def _killed_at(world: World, point: str) -> None:
         await server.died(deaths, _REACHED_S)
     except TimeoutError:
         await server.restart(signal.SIGKILL)
-        # which is taken for the failpoint's unless it is told apart
-        server.deaths[-1] = type(server.deaths[-1])(server.deaths[-1].at, signal.SIGKILL, None)
         raise NotHere(f"{point} was not reached") from None
     await server.until_ready()
 
