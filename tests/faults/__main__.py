@@ -28,10 +28,10 @@ CALM_S = 40
 FOUND_LATER_S = 90  # a scan finds within a minute what no trigger could note down
 
 
-async def run(faults: int, seed: int, pace: float, folder: Path) -> Run:
+async def run(faults: int, seed: int, pace: float, folder: Path, variables: dict[str, str]) -> Run:
     started = time.monotonic()
     large = faults >= LARGE
-    async with open_world(seed, Size(), pace=pace, keep=folder) as world:
+    async with open_world(seed, Size(), pace=pace, keep=folder, variables=variables) as world:
         found: list[Broken] = []
         injected, outcomes = Injected(), list[Outcome]()
         drawn = draw(world.random, faults)
@@ -44,6 +44,7 @@ async def run(faults: int, seed: int, pace: float, folder: Path) -> Run:
                 found = await world.check(CALM_S, settled=False)
             elif not await world.calm(CALM_S):
                 injected.restless += 1
+                found = await world.check(1, settled=False)
             print(f"{start + len(kinds):>5} faults, {time.monotonic() - started:5.0f} s, "
                   f"{sum(len(poster.requests) for poster in world.traffic.posters):,} requests, broken: {len(found)}",
                   flush=True)  # fmt: skip
@@ -62,13 +63,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pace", type=float, default=1, help="how long faults last, 1 being normal")
     parser.add_argument("--keep", type=Path, help="a folder for the logs, which tests.faults.checker takes")
+    parser.add_argument(
+        "--set", type=lambda text: text.split("=", 1), action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the servers, such as RECOVERY=off",
+    )  # fmt: skip
     parser.add_argument("--results", type=Path, help="the file to write the table to")
     options = parser.parse_args()
     install_clients()
     with contextlib.ExitStack() as stack:
         folder = options.keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="notify-faults-")))
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: what was started is removed
-        found = asyncio.run(run(options.faults, options.seed, options.pace, folder))
+        found = asyncio.run(run(options.faults, options.seed, options.pace, folder, dict(options.set)))
     print(table(found))
     print("\n".join(evidence(found)))
     if options.results:

@@ -57,7 +57,7 @@ async def _reset_until_found(world: World, name: str) -> list[Broken]:
 
 
 async def test_the_checker_catches_a_server_without_recovery() -> None:
-    async with open_world(1, SMALL, RECOVERY="off") as world:
+    async with open_world(1, SMALL, variables={"RECOVERY": "off"}) as world:
         found = await _reset_until_found(world, "a gap")
     assert {(2, "not shown to a tab that stayed"), (3, "a gap")} & {broken[:2] for broken in found}
     assert {broken.invariant for broken in found} <= {2, 3}

@@ -11,10 +11,11 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import psycopg2
@@ -333,7 +334,7 @@ def _make_database(cluster: Cluster, disk: Disk, users: int) -> None:
 @contextlib.asynccontextmanager
 async def open_world(
     seed: int, size: Size, *, pace: float = 1, program: tuple[str, ...] = SERVE, keep: Path | None = None,
-    **variables: object,
+    variables: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[World]:  # fmt: skip
     """`variables` are settings of the servers. Their logs are kept in the folder `keep`."""
     random = Random(seed)
@@ -358,7 +359,7 @@ async def open_world(
                 "LISTEN_URL": f"postgresql://postgres@127.0.0.1:{listen.port}/{_DATABASE}",
                 "TRUST_USER_ID": "true", "PORT": port, "DRAIN_S": 2, "LOG_FORMAT": "json",
             }  # fmt: skip
-            server = Server(port, pool, listen, folder, settings | variables, program)
+            server = Server(port, pool, listen, folder, {**settings, **variables}, program)
             stack.push_async_callback(server.remove)
             await server.start()
             servers.append(server)
