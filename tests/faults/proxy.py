@@ -63,6 +63,7 @@ class Proxy:
     splits: bool = False
     refuses: bool = False
     links: set[Link] = field(default_factory=set)
+    cuts: int = 0  # connections that were cut in the middle of a chunk, or of an answer
     _up: asyncio.Event = field(default_factory=_open)  # cleared: what comes from clients stays where it is
     _down: asyncio.Event = field(default_factory=_open)
     _dropped: bytes | None = None
@@ -120,11 +121,6 @@ class Proxy:
         """Each new WebSocket is cut at some stage of its upgrade."""
         self._upgrades_cut = True
 
-    @property
-    def dropping(self) -> bool:
-        """Still waiting for the message whose answer is to be dropped."""
-        return self._dropped is not None
-
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -174,9 +170,11 @@ class Proxy:
                 self._look_at(link, chunk)
             elif link.swallowing:
                 if _READY_FOR_QUERY in chunk:
+                    self.cuts += 1
                     link.reset()
                 continue
             if link.cut_at is not None and link.chunks >= link.cut_at:
+                self.cuts += 1
                 writer.write(chunk[: len(chunk) // 2])
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.1):

@@ -18,7 +18,7 @@ from tests.faults.world import World
 POINTS = ("after_commit", "before_reply", "after_emit")
 TARGET_KILL_S = 2
 _LASTING_S = 2  # a connection that ends before that was cut by a fault
-_INSERT_S = 1  # an INSERT that takes longer waited for something
+_INSERT_S = 2  # an INSERT that takes longer waited for something
 _BEFORE_S = 1  # how long before a kill a row may have been committed without being told
 
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -28,7 +29,7 @@ from tests.faults.proxy import Proxy
 from tests.faults.servers import SERVE, Server
 from tests.faults.traffic import Inserter, Poster, Traffic
 from tests.node import node
-from tests.postgres import Cluster, embedded_bin, free_port, make_folder, sql
+from tests.postgres import Cluster, embedded_bin, make_folder, sql
 
 CLIENTS = [("4.8", "default"), ("4.8", "websocket"), ("4.8", "polling"), ("4.6", "default")]
 _DATABASE = "app"
@@ -47,6 +48,7 @@ class Size:
     tabs: int = 40
     servers: int = 2
     networks: int = 4
+    old_tabs: int = 2  # of clients that know no recovery
     posters: int = 6
     posts_per_second: float = 60
     inserts_per_second: float = 40
@@ -313,6 +315,15 @@ class World:
             self._deletions.close()
 
 
+def _free_port(random: Random) -> int:
+    """Not one of those that the system gives to outgoing connections: it is to be free whenever the server starts."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            port = random.randint(20000, 32000)
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 def _make_database(cluster: Cluster, disk: Disk, users: int) -> None:
     """The app's tables, in the small file system where there is one. WAL lies elsewhere, so that a full disk costs
     errors and not the cluster."""
@@ -353,7 +364,7 @@ async def open_world(
         for _ in range(size.servers):
             pool = await Proxy(cluster.port, Random(random.getrandbits(64))).start()
             listen = await Proxy(cluster.port, Random(random.getrandbits(64))).start()
-            port = free_port()
+            port = _free_port(random)
             settings: dict[str, object] = {
                 "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{pool.port}/{_DATABASE}",
                 "LISTEN_URL": f"postgresql://postgres@127.0.0.1:{listen.port}/{_DATABASE}",
@@ -393,6 +404,7 @@ async def open_world(
             )
             for n in range(size.tabs)
         ]
+        lives += [world.open(str(n + 1), ("4.5", "default"), networks[n % size.networks]) for n in range(size.old_tabs)]
         await world.connected(lives)
         traffic.start(size.posts_per_second)
         yield world

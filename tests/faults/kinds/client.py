@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from tests.faults.kinds.kind import CLIENT, kind
+import asyncio
+import contextlib
+
+from tests.faults.kinds.kind import CLIENT, NotHere, kind
 from tests.faults.proxy import Proxy
 from tests.faults.world import CLIENTS, World
 
 _TABS_OF_ONE_USER = 64
 _BURST_ROWS = 400
+_CUTS = 6
 
 
 def _some(world: World) -> Proxy:
@@ -56,10 +60,16 @@ async def polls_aborted(world: World) -> None:
 async def upgrades_cut(world: World) -> None:
     """Everybody of one network comes back, and is cut at some stage of the upgrade, for a while."""
     network = _some(world)
+    cuts = network.cuts
     network.cut_upgrades()
     network.reset(lambda link: not link.polling or world.random.random() < 0.5)
-    await world.sleep(2, 3)
+    with contextlib.suppress(TimeoutError):  # a server that is away upgrades nobody
+        async with asyncio.timeout(5):
+            while network.cuts < cuts + _CUTS:
+                await asyncio.sleep(0.05)
     network.heal()
+    if network.cuts == cuts:
+        raise NotHere("nobody upgraded")
 
 
 @kind(CLIENT)

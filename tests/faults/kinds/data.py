@@ -23,12 +23,20 @@ async def append_function_missing(world: World) -> None:
 
 @kind(POSTGRES)
 async def outbox_locked(world: World) -> None:
+    await _locked(world, "notify.outbox_0, notify.outbox_1, notify.outbox_2")
+
+
+@kind(POSTGRES)
+async def inbox_locked(world: World) -> None:
+    """Which takes all connections of the pool: they wait."""
+    await _locked(world, "notify.inbox, notify.notification")
+
+
+async def _locked(world: World, tables: str) -> None:
     holder = await asyncio.to_thread(Sql, world.url)
     try:
         holder.run("BEGIN")
-        await asyncio.to_thread(
-            holder.run, "LOCK TABLE notify.outbox_0, notify.outbox_1, notify.outbox_2 IN ACCESS EXCLUSIVE MODE"
-        )
+        await asyncio.to_thread(holder.run, f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
         await asyncio.sleep(_HELD_S)
     finally:
         holder.close()

@@ -32,12 +32,12 @@ async def _restart(world: World, mode: str) -> None:
     world.postgres_restarts += 1
 
 
-@kind(POSTGRES, weight=2)
+@kind(POSTGRES, weight=3)
 async def postgres_restarted_fast(world: World) -> None:
     await _restart(world, "fast")
 
 
-@kind(POSTGRES, weight=2)
+@kind(POSTGRES, weight=3)
 async def postgres_restarted_immediate(world: World) -> None:
     await _restart(world, "immediate")
 
@@ -91,8 +91,12 @@ async def postgres_connections_reset(world: World) -> None:
 @kind(POSTGRES)
 async def postgres_answers_cut_in_the_middle(world: World) -> None:
     for _ in range(3):
-        _some(world).database.truncate()
-        await world.sleep(0.2, 0.4)
+        way = _some(world).database
+        cuts = way.cuts
+        way.truncate()
+        async with asyncio.timeout(10):
+            while way.cuts == cuts:
+                await asyncio.sleep(0.01)
 
 
 @kind(POSTGRES)
@@ -105,14 +109,19 @@ async def postgres_answers_in_single_bytes(world: World) -> None:
 
 @kind(POSTGRES, weight=2)
 async def commit_s_reply_dropped(world: World) -> None:
+    dropped = 0
     for _ in range(3):
         way = _some(world).database
+        cuts = way.cuts
         way.drop_reply(b"post_comments")
         with contextlib.suppress(TimeoutError):  # no comment came this way
             async with asyncio.timeout(3):
-                while way.dropping:
+                while way.cuts == cuts:
                     await asyncio.sleep(0.01)
+        dropped += way.cuts > cuts
         way.heal()
+    if not dropped:
+        raise NotHere("no comment came")
 
 
 @kind(POSTGRES)
@@ -149,6 +158,10 @@ async def disk_full(world: World) -> None:
     if world.disk.folder is None:
         raise NotHere(world.disk.reason)
     with world.failing_the_app(), world.disk.full():
+        with contextlib.suppress(psycopg2.Error), sql(world.url) as other:
+            await asyncio.to_thread(other.run, "CREATE TABLE ballast AS SELECT n FROM generate_series(1, 1000) n")
+            await asyncio.to_thread(other.run, "DROP TABLE ballast")
+            raise AssertionError("the disk is not full")
         await world.sleep(1, 2)
 
 

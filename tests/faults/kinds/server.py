@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 
 from tests.faults.kinds.kind import SERVER, NotHere, kind
@@ -11,6 +12,7 @@ from tests.faults.world import World
 
 _PASSINGS = 100  # at the latest; by then the clients have come back
 _REACHED_S = 6
+_FEW_FILES = 5  # below what any server has open
 
 
 def _some(world: World) -> Server:
@@ -40,7 +42,7 @@ async def _killed_at(world: World, point: str) -> None:
     await server.until_ready()
 
 
-@kind(SERVER, weight=9, alone=True)
+@kind(SERVER, weight=15, alone=True)
 async def server_killed_after_commit(world: World) -> None:
     await _killed_at(world, "after_commit")
 
@@ -66,6 +68,40 @@ async def server_frozen(world: World) -> None:
     finally:
         if server.process is process:
             server.signal(signal.SIGCONT)
+
+
+@kind(SERVER)
+async def server_out_of_file_descriptors(world: World) -> None:
+    """It can take no connection, and open none to PostgreSQL."""
+    server = _some(world)
+    await server.until_ready()
+    assert server.process is not None
+    pid = server.process.process.pid
+    if not hasattr(resource, "prlimit"):
+        raise NotHere("only Linux can lower another process's limit")
+    try:
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (_FEW_FILES, limits[1]))
+        world.random.choice([network for network in world.networks if network.upstream_port == server.port]).reset()
+        server.database.reset()
+        await world.sleep(1, 2)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    except ProcessLookupError:  # killed by another fault
+        await server.until_ready()
+
+
+@kind(SERVER, alone=True)
+async def server_started_before_postgres(world: World) -> None:
+    server = _some(world)
+    with world.failing_the_app():
+        await asyncio.to_thread(world.cluster.stop)
+        deaths = len(server.deaths)
+        server.signal(signal.SIGKILL)
+        await server.died(deaths)
+        await world.sleep(1, 2)
+        await asyncio.to_thread(world.cluster.start)
+    world.postgres_restarts += 1
+    await server.until_ready()
 
 
 @kind(SERVER)
