@@ -44,6 +44,6 @@ fuzz: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak --minutes 10 --seed 1
 
-# 500 faults of every kind under traffic, and what they broke: about 25 minutes
+# 500 faults of every kind under traffic, and what they broke: about 20 minutes
 faults: $(STAMP)
 	$(BIN)/python -m tests.faults --faults 500 --seed 1 --results benchmarks/results/faults.md

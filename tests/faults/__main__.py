@@ -53,8 +53,7 @@ async def run(faults: int, seed: int, pace: float, folder: Path, variables: dict
         outcomes.append(await scenarios.long_absence(world, *((130, 5000) if large else (5, 1000))))
         outcomes.append(await scenarios.large_backlog(world, 100_000 if large else 10_000))
         found = await world.check(FOUND_LATER_S, settled=True)
-        rows = world.dump().rows
-    return Run(world, injected, found, outcomes, rows, (time.monotonic() - started) / 60, seed)
+    return Run(world, injected, found, outcomes, (time.monotonic() - started) / 60, seed)
 
 
 def main() -> None:

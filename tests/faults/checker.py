@@ -4,7 +4,7 @@
     2  each row is shown at most once in a life; to a life that stays, exactly once from its floor on
     3  a life sees strictly rising seq, and misses none between two that it saw
     4  nobody sees another user's row, nor what is in no inbox and never was
-    5  unread and unseen, in the inbox and on the tabs, are the rows' number
+    5  unread and unseen, in the inbox, on the tabs and when asked, are the rows' number
     6  a request that failed left nothing, one key made one comment, and every answer is one of the contract
 
 A *life* is one `io()`. Its floor is the first row that it was shown, or that came after its first CONNECT.
@@ -200,6 +200,9 @@ def _counts(logs: Logs, dump: Dump, absent: Set[int]) -> Iterator[Broken]:
         stored = dump.inboxes.get(user)
         if stored != (unread[user], unseen[user]):
             yield Broken(5, "the inbox's counts", f"user {user}: {stored}, rows: {unread[user]}, {unseen[user]}")
+    for user, told_counts in dump.told_counts:
+        if told_counts != (unread[user], unseen[user]):
+            yield Broken(5, "a server's counts", f"user {user}: {told_counts}, rows: {unread[user]}, {unseen[user]}")
     for life in logs.lives.values():
         if life.counts is not None and life.connected and life.id not in absent:
             told = life.counts.get("unread"), life.counts.get("unseen")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-CLIENTS, REQUESTS, DELETIONS, DUMP = "clients.jsonl", "requests.jsonl", "deletions.jsonl", "dump.json"
+CLIENTS_LOG, REQUESTS, DELETIONS, DUMP = "clients.jsonl", "requests.jsonl", "deletions.jsonl", "dump.json"
 
 Record = dict[str, Any]
 
@@ -101,6 +101,7 @@ class Dump:
     comments: list[Comment] = field(default_factory=list)
     owners: dict[str, str] = field(default_factory=dict)  # post → user
     inboxes: dict[str, Counts] = field(default_factory=dict)
+    told_counts: list[tuple[str, Counts]] = field(default_factory=list)  # by servers, when asked
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(dataclasses.asdict(self)))
@@ -111,6 +112,7 @@ class Dump:
         return cls(
             [Row(*row) for row in found["rows"]], [Comment(*comment) for comment in found["comments"]],
             found["owners"], {user: Counts(*counts) for user, counts in found["inboxes"].items()},
+            [(user, Counts(*counts)) for user, counts in found["told_counts"]],
         )  # fmt: skip
 
 
@@ -150,7 +152,7 @@ class Logs:
             requests=[Request(*record) for record in read_lines(folder / REQUESTS)],
             deleted={id_ for ids in read_lines(folder / DELETIONS) for id_ in ids},
         )
-        for record in read_lines(folder / CLIENTS):
+        for record in read_lines(folder / CLIENTS_LOG):
             logs.add(record)
         return logs
 

@@ -111,7 +111,7 @@ class Proxy:
     def truncate(self) -> None:
         """Of the next chunk on each connection only a half goes on, then RST."""
         for link in self.links:
-            link.cut_at = link.chunks + 1
+            link.cut_at = link.cut_at or link.chunks + 1
 
     def drop_reply(self, to: bytes) -> None:
         """The next message to PostgreSQL that holds these bytes is carried out, and its answer swallowed."""

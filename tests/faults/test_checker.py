@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.faults.checker import check
-from tests.faults.logs import CLIENTS, DUMP, REQUESTS, Appender, Comment, Counts, Dump, Logs, Request, Row
+from tests.faults.logs import CLIENTS_LOG, DUMP, REQUESTS, Appender, Comment, Counts, Dump, Logs, Request, Row
 
 ADA, GRACE = "1", "2"
 
@@ -52,6 +52,7 @@ class Case:
             [Comment(str(n), "1", GRACE, f"body {n}") for n in (1, 2, 3)],
             {"1": ADA, "2": GRACE},
             {ADA: Counts(3, 3)},
+            [(ADA, Counts(3, 3)), (GRACE, Counts(0, 0))],
         )
     )
 
@@ -123,6 +124,7 @@ BROKEN: list[tuple[int, str, Change]] = [
     (5, "the inbox's counts", stored(lambda dump: dump.inboxes.update({ADA: Counts(2, 3)}))),
     (5, "the inbox's counts", stored(lambda dump: dump.inboxes.clear())),
     (5, "a tab's counts", insert(6, changed(3, 2))),
+    (5, "a server's counts", stored(lambda dump: dump.told_counts.append((ADA, Counts(3, 0))))),
     (6, "a request that failed left a comment", request(2, posted(3, 503, "unavailable"))),
     (6, "one key, several comments", request(0, posted(1, key="k"), posted(1, key="k")._replace(comment_id="2"))),
     (6, "one request, several comments",
@@ -144,6 +146,7 @@ def deleted(case: Case) -> None:
     case.dump.rows.pop()
     case.dump.comments.pop()
     case.dump.inboxes[ADA] = Counts(2, 2)
+    case.dump.told_counts.clear()
     case.clients[5] = changed(2, 2)
 
 
@@ -151,6 +154,7 @@ def read(case: Case) -> None:
     """The last notification, on another device, before it came here."""
     case.dump.rows[2] = case.dump.rows[2]._replace(read=True)
     case.dump.inboxes[ADA] = Counts(2, 3)
+    case.dump.told_counts.clear()
     case.clients[4:] = [changed(2, 3)]
 
 
@@ -200,7 +204,7 @@ def test_who_is_absent_need_not_be_connected_and_what_is_not_settled_need_not_be
 
 def test_what_was_kept_on_disk_is_the_same(tmp_path: Path) -> None:
     case = Case()
-    for name, records in ((CLIENTS, case.clients), (REQUESTS, case.requests)):
+    for name, records in ((CLIENTS_LOG, case.clients), (REQUESTS, case.requests)):
         file = Appender(tmp_path / name)
         for record in records:
             file.write(record)

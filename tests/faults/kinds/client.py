@@ -64,7 +64,7 @@ async def upgrades_cut(world: World) -> None:
     network.cut_upgrades()
     network.reset(lambda link: not link.polling or world.random.random() < 0.5)
     with contextlib.suppress(TimeoutError):  # a server that is away upgrades nobody
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(10):
             while network.cuts < cuts + _CUTS:
                 await asyncio.sleep(0.05)
     network.heal()

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import signal
 import subprocess
+from collections.abc import Awaitable, Callable
 
 import psycopg2
 
 from tests.faults.kinds.kind import POSTGRES, NotHere, kind
+from tests.faults.proxy import Proxy
 from tests.faults.servers import Server
 from tests.faults.world import World
 from tests.postgres import sql
 
+_HAPPENS_S = 10
 _SERVERS = "application_name = 'notify-server' AND pid <> pg_backend_pid()"
 
 
@@ -56,6 +59,16 @@ def _some(world: World) -> Server:
     return world.random.choice(world.servers)
 
 
+async def _until(happened: Callable[[], Awaitable[bool]], else_: str) -> None:
+    """Tries until it is so; raises NotHere where it never is, because another fault has everything in its hands."""
+    try:
+        async with asyncio.timeout(_HAPPENS_S):
+            while not await happened():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise NotHere(else_) from None
+
+
 @kind(POSTGRES)
 async def postgres_slow(world: World) -> None:
     way = _some(world).database
@@ -93,10 +106,12 @@ async def postgres_answers_cut_in_the_middle(world: World) -> None:
     for _ in range(3):
         way = _some(world).database
         cuts = way.cuts
-        way.truncate()
-        async with asyncio.timeout(10):
-            while way.cuts == cuts:
-                await asyncio.sleep(0.01)
+
+        async def cut(way: Proxy = way, cuts: int = cuts) -> bool:
+            way.truncate()
+            return way.cuts > cuts
+
+        await _until(cut, "no connection was used")
 
 
 @kind(POSTGRES)
@@ -115,7 +130,7 @@ async def commit_s_reply_dropped(world: World) -> None:
         cuts = way.cuts
         way.drop_reply(b"post_comments")
         with contextlib.suppress(TimeoutError):  # no comment came this way
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(5):
                 while way.cuts == cuts:
                     await asyncio.sleep(0.01)
         dropped += way.cuts > cuts
@@ -133,19 +148,25 @@ async def pool_terminated(world: World) -> None:
 
 @kind(POSTGRES)
 async def listen_terminated(world: World) -> None:
-    with sql(world.url) as admin:
-        found = admin.run(
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_SERVERS} AND query ILIKE 'listen%%'"
+    async def terminated() -> bool:
+        return bool(
+            await world.run(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                r" WHERE query ~* '\mlisten\M' AND pid <> pg_backend_pid()"
+            )
         )
-    if not found:
-        raise NotHere("no server listens")
+
+    await _until(terminated, "no server listens")
 
 
 @kind(POSTGRES)
 async def listen_half_open(world: World) -> None:
     way = _some(world).listen
-    if not way.links:
-        raise NotHere("no server listens")
+
+    async def listening() -> bool:
+        return bool(way.links)
+
+    await _until(listening, "no server listens")
     way.stall()
     await world.sleep(1, 4)
     if world.random.random() < 0.5:
@@ -159,7 +180,7 @@ async def disk_full(world: World) -> None:
         raise NotHere(world.disk.reason)
     with world.failing_the_app(), world.disk.full():
         with contextlib.suppress(psycopg2.Error), sql(world.url) as other:
-            await asyncio.to_thread(other.run, "CREATE TABLE ballast AS SELECT n FROM generate_series(1, 1000) n")
+            await asyncio.to_thread(other.run, "CREATE TABLE ballast AS SELECT n FROM generate_series(1, 300000) n")
             await asyncio.to_thread(other.run, "DROP TABLE ballast")
             raise AssertionError("the disk is not full")
         await world.sleep(1, 2)

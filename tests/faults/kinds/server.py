@@ -11,7 +11,7 @@ from tests.faults.servers import Server
 from tests.faults.world import World
 
 _PASSINGS = 100  # at the latest; by then the clients have come back
-_REACHED_S = 6
+_REACHED_S = 15
 _FEW_FILES = 5  # below what any server has open
 
 
@@ -32,7 +32,7 @@ async def server_killed(world: World) -> None:
 async def _killed_at(world: World, point: str) -> None:
     """Started with the failpoint set, and, when that has killed it, once more without."""
     server = _some(world)
-    await server.restart(signal.SIGKILL, f"{point}:{world.random.randint(1, _PASSINGS)}")
+    await server.restart(signal.SIGKILL, f"{point}:{world.random.randint(1, round(_PASSINGS * world.pace))}")
     deaths = len(server.deaths)
     try:
         await server.died(deaths, _REACHED_S)
