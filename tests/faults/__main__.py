@@ -15,10 +15,11 @@ from pathlib import Path
 from tests.faults import scenarios
 from tests.faults.checker import Broken
 from tests.faults.kinds import KINDS
+from tests.faults.opening import open_world
 from tests.faults.report import Run, evidence, lines, table
 from tests.faults.rounds import Injected, draw, inject
 from tests.faults.scenarios import Outcome
-from tests.faults.world import Size, open_world
+from tests.faults.world import Size
 from tests.node import install_clients
 
 ROUND = 10  # faults

@@ -11,9 +11,10 @@ import pytest
 from tests.conftest import lacking
 from tests.faults.checker import Broken, summary
 from tests.faults.kinds import KINDS
+from tests.faults.opening import open_world
 from tests.faults.report import late_inserts
 from tests.faults.rounds import Injected, draw, inject
-from tests.faults.world import Size, World, open_world
+from tests.faults.world import Size, World
 from tests.node import install_clients
 from tests.postgres import Missing, embedded_bin
 

@@ -5,29 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 import psycopg2
-from aiohttp import ClientError, ClientSession, TCPConnector
+from aiohttp import ClientError, ClientSession
 
+from tests.faults.browsers import Browsers
 from tests.faults.checker import Broken, check
+from tests.faults.disk import Disk
 from tests.faults.logs import (
-    CLIENTS_LOG,
-    DELETIONS,
     DUMP,
-    REQUESTS,
     Appender,
     Comment,
     Counts,
@@ -38,14 +30,13 @@ from tests.faults.logs import (
     Tail,
 )
 from tests.faults.proxy import Proxy
-from tests.faults.servers import SERVE, Server
-from tests.faults.traffic import Inserter, Poster, Traffic
-from tests.node import node
-from tests.postgres import Cluster, embedded_bin, make_folder, sql
+from tests.faults.servers import Server
+from tests.faults.traffic import Poster, Traffic
+from tests.postgres import Cluster, sql
 
 CLIENTS = [("4.8", "default"), ("4.8", "websocket"), ("4.8", "polling"), ("4.6", "default")]
-_DATABASE = "app"
-_DISK_MB = 600
+OLD_CLIENT = ("4.5", "default")
+DATABASE = "app"
 _SETTLE_S = 0.3  # for what should not come, but might
 # What may still come right, and is waited for.
 _PASSING = {
@@ -64,76 +55,6 @@ class Size:
     posters: int = 6
     posts_per_second: float = 60
     inserts_per_second: float = 40
-
-
-class Disk:
-    """A small file system for the database's data, where mounting one is permitted; `reason` says why it is not."""
-
-    def __init__(self) -> None:
-        self.folder: Path | None = None
-        self.reason = ""
-        if os.geteuid() != 0:
-            self.reason = "mounting a small file system takes root"
-            return
-        folder = make_folder()
-        owner = folder.stat()
-        options = f"size={_DISK_MB}m,uid={owner.st_uid},gid={owner.st_gid},mode=700"
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
-        )
-        if mounted.returncode:
-            folder.rmdir()
-            self.reason = "mount is not permitted"
-        else:
-            self.folder = folder
-
-    @contextlib.contextmanager
-    def full(self) -> Iterator[None]:
-        assert self.folder is not None
-        ballast = self.folder / "ballast"
-        try:
-            with ballast.open("wb", buffering=0) as file:
-                free = os.statvfs(self.folder)
-                with contextlib.suppress(OSError):  # it need not be free any more
-                    os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_bsize)
-                file.seek(0, os.SEEK_END)
-                with contextlib.suppress(OSError):
-                    while True:
-                        file.write(bytes(4096))
-            yield
-        finally:
-            ballast.unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        if self.folder is not None:
-            subprocess.run(["umount", str(self.folder)], check=False, capture_output=True)
-            with contextlib.suppress(OSError):
-                self.folder.rmdir()
-
-
-class Browsers:
-    """One Node process of many stock clients; it writes its log itself."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / CLIENTS_LOG
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        with self.path.open("wb") as file:
-            self._process = await asyncio.create_subprocess_exec(
-                *node(), str(Path(__file__).parent / "clients.mjs"), stdin=asyncio.subprocess.PIPE, stdout=file
-            )
-
-    def tell(self, **command: object) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(command).encode() + b"\n")
-
-    async def stop(self) -> None:
-        if self._process is not None:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-            await self._process.wait()
 
 
 @dataclass(eq=False)
@@ -163,7 +84,7 @@ class World:
     @property
     def url(self) -> str:
         """Straight to PostgreSQL."""
-        return self.cluster.url(_DATABASE)
+        return self.cluster.url(DATABASE)
 
     @property
     def poster(self) -> Poster:
@@ -344,98 +265,3 @@ class World:
             self._tail.close()
         if self._deletions is not None:
             self._deletions.close()
-
-
-def _free_port(random: Random) -> int:
-    """Not one of those that the system gives to outgoing connections: it is to be free whenever the server starts."""
-    while True:
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            port = random.randint(20000, 32000)
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
-def _make_database(cluster: Cluster, disk: Disk, users: int) -> None:
-    """The app's tables, in the small file system where there is one. WAL lies elsewhere, so that a full disk costs
-    errors and not the cluster."""
-    with sql(cluster.url()) as admin:
-        if disk.folder is not None:
-            admin.run(f"CREATE TABLESPACE small LOCATION '{disk.folder}'")
-        admin.run(f"CREATE DATABASE {_DATABASE}" + ("" if disk.folder is None else " TABLESPACE small"))
-    with sql(cluster.url(_DATABASE)) as app:
-        app.run("CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL)")
-        app.run("CREATE TABLE posts (id serial PRIMARY KEY, author_id int NOT NULL REFERENCES users (id),"
-                " title text NOT NULL, body text NOT NULL)")  # fmt: skip
-        app.run("CREATE TABLE comments (id serial PRIMARY KEY, post_id int NOT NULL REFERENCES posts (id),"
-                " author_id int NOT NULL REFERENCES users (id), body text NOT NULL,"
-                " created_at timestamptz NOT NULL DEFAULT now())")  # fmt: skip
-        app.run("INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, %s) n", users)
-        app.run("INSERT INTO posts (author_id, title, body) SELECT n, '', '' FROM generate_series(1, %s) n", users)
-
-
-@contextlib.asynccontextmanager
-async def open_world(
-    seed: int, size: Size, *, pace: float = 1, program: tuple[str, ...] = SERVE, keep: Path | None = None,
-    variables: Mapping[str, object] = MappingProxyType({}),
-) -> AsyncIterator[World]:  # fmt: skip
-    """`variables` are settings of the servers. Their logs are kept in the folder `keep`."""
-    random = Random(seed)
-    async with contextlib.AsyncExitStack() as stack:
-        folder = keep or Path(tempfile.mkdtemp(prefix="notify-faults-"))
-        folder.mkdir(parents=True, exist_ok=True)
-        if keep is None:
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        disk = Disk()
-        stack.callback(disk.remove)
-        cluster = await asyncio.to_thread(Cluster, embedded_bin())
-        stack.callback(cluster.remove)
-        await asyncio.to_thread(_make_database, cluster, disk, size.users)
-
-        servers = []
-        for _ in range(size.servers):
-            pool = await Proxy(cluster.port, Random(random.getrandbits(64))).start()
-            listen = await Proxy(cluster.port, Random(random.getrandbits(64))).start()
-            port = _free_port(random)
-            settings: dict[str, object] = {
-                "DATABASE_URL": f"postgresql://postgres@127.0.0.1:{pool.port}/{_DATABASE}",
-                "LISTEN_URL": f"postgresql://postgres@127.0.0.1:{listen.port}/{_DATABASE}",
-                "TRUST_USER_ID": "true", "PORT": port, "DRAIN_S": 2, "LOG_FORMAT": "json",
-            }  # fmt: skip
-            server = Server(port, pool, listen, folder, {**settings, **variables}, program)
-            stack.push_async_callback(server.remove)
-            await server.start()
-            servers.append(server)
-        networks = []
-        for n in range(size.networks):
-            network = Proxy(servers[n % size.servers].port, Random(random.getrandbits(64)))
-            stack.push_async_callback(network.stop)
-            networks.append(await network.start())
-
-        browsers = Browsers(folder)
-        await browsers.start()
-        stack.push_async_callback(browsers.stop)
-        http = await stack.enter_async_context(ClientSession(connector=TCPConnector(limit=0)))
-        posted = Appender(folder / REQUESTS)
-        stack.callback(posted.close)
-        traffic = Traffic(
-            [Poster(http, [server.port for server in servers], posted, Random(random.getrandbits(64)), size.users)
-             for _ in range(size.posters)],
-            [Inserter(cluster.url(_DATABASE), size.inserts_per_second / 2, random.getrandbits(32), size.users)
-             for _ in range(2 if size.inserts_per_second else 0)],
-        )  # fmt: skip
-        stack.push_async_callback(traffic.stop)
-        world = World(random, size, folder, cluster, disk, servers, networks, browsers, traffic, http, pace)
-        stack.callback(world.end_logs)
-        world._tail, world._deletions = Tail(browsers.path), Appender(folder / DELETIONS)
-        lives = [
-            world.open(
-                str(n % size.users + 1),
-                CLIENTS[n // size.networks % len(CLIENTS)],
-                networks[(n + n // size.users) % size.networks],
-            )
-            for n in range(size.tabs)
-        ]
-        lives += [world.open(str(n + 1), ("4.5", "default"), networks[n % size.networks]) for n in range(size.old_tabs)]
-        await world.connected(lives)
-        traffic.start(size.posts_per_second)
-        yield world
