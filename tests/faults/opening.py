@@ -19,7 +19,7 @@ from tests.faults.disk import Disk
 from tests.faults.logs import DELETIONS, REQUESTS, Appender, Tail
 from tests.faults.proxy import Proxy
 from tests.faults.servers import SERVE, Server
-from tests.faults.traffic import Inserter, Poster, Traffic
+from tests.faults.traffic import Inserter, Poster, Reader, Traffic
 from tests.faults.world import CLIENTS, DATABASE, OLD_CLIENT, Size, World
 from tests.postgres import Cluster, embedded_bin, sql
 
@@ -95,16 +95,19 @@ async def open_world(
         http = await stack.enter_async_context(ClientSession(connector=TCPConnector(limit=0)))
         posted = Appender(folder / REQUESTS)
         stack.callback(posted.close)
+        # some requests come straight, others over a bad network
+        ports = [*(server.port for server in servers), *(network.port for network in networks)]
         traffic = Traffic(
-            [Poster(http, [server.port for server in servers], posted, Random(random.getrandbits(64)), size.users)
-             for _ in range(size.posters)],
-            [Inserter(cluster.url(DATABASE), size.inserts_per_second / 2, random.getrandbits(32), size.users)
-             for _ in range(2 if size.inserts_per_second else 0)],
+            posters=[Poster(http, ports, posted, Random(random.getrandbits(64)), size.users)
+                     for _ in range(size.posters)],
+            inserters=[Inserter(cluster.url(DATABASE), size.inserts_per_second / 2, random.getrandbits(32), size.users)
+                       for _ in range(2 if size.inserts_per_second else 0)],
         )  # fmt: skip
         stack.push_async_callback(traffic.stop)
         world = World(random, size, folder, cluster, disk, servers, networks, browsers, traffic, http, pace)
         stack.callback(world.end_logs)
         world._tail, world._deletions = Tail(browsers.path), Appender(folder / DELETIONS)
+        traffic.readers.append(Reader(http, ports, Random(random.getrandbits(64)), lambda: world.lives, world.forget))
         lives = [
             world.open(
                 str(n % size.users + 1),

@@ -40,8 +40,7 @@ async def test_every_kind_of_fault_breaks_nothing(tmp_path: Path) -> None:
         assert late_inserts(world) == []
         assert [text for server in world.servers for text in server.tracebacks] == []
     assert injected.failed == []
-    if set(injected.skipped) - {"disk full"}:
-        pytest.fail(f"not injected: {injected.skipped}")
+    assert injected.skipped.keys() <= {"disk full", "server out of file descriptors"}  # what not every machine has
 
 
 async def _reset_until_found(world: World, name: str) -> list[Broken]:

@@ -9,7 +9,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import NamedTuple
@@ -17,10 +17,11 @@ from typing import NamedTuple
 import psycopg2
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from tests.faults.logs import Appender, Request
+from tests.faults.logs import Appender, Life, Request
 
 _ANSWER_S = 15
 _TRIES = 8
+_READS_PER_S = 5
 
 
 class Poster:
@@ -141,9 +142,48 @@ class Inserter(threading.Thread):
         self.inserts.append(Insert(at, time.monotonic() - started, error))
 
 
+class Reader:
+    """People who read what their tabs show them: see all, read some, delete a few. `forget` is told a comment's id
+    before its notification is deleted."""
+
+    def __init__(
+        self, http: ClientSession, ports: Sequence[int], random: Random, lives: Callable[[], list[Life]],
+        forget: Callable[[list[str]], None],
+    ) -> None:  # fmt: skip
+        self._http, self._ports, self._random, self._lives, self._forget = http, ports, random, lives, forget
+        self.busy = False
+
+    async def run(self, per_second: float, running: asyncio.Event) -> None:
+        """Until cancelled, while `running` is set."""
+        while True:
+            await running.wait()
+            await asyncio.sleep(self._random.uniform(0.5, 1.5) / per_second)
+            told = [life for life in self._lives() if life.shown and life.shown[-1].seq is not None]
+            if told and running.is_set():
+                self.busy = True
+                try:
+                    await self._read(self._random.choice(told))
+                finally:
+                    self.busy = False
+
+    async def _read(self, life: Life) -> None:
+        shown = self._random.choice(life.shown[-20:])
+        what = self._random.choices(["seen", "read", "delete"], [2, 3, 1])[0]
+        if what == "delete":
+            self._forget([shown.comment_id])
+        url = f"http://127.0.0.1:{self._random.choice(self._ports)}/notifications/{what}"
+        values = {"upTo": shown.seq} if what == "seen" else {"seqs": [shown.seq]}
+        with contextlib.suppress(ClientError, OSError, TimeoutError):
+            async with self._http.post(
+                url, json=values, headers={"Authorization": f"User {life.user}"}, timeout=ClientTimeout(_ANSWER_S)
+            ) as response:
+                await response.read()
+
+
 @dataclass
 class Traffic:
     posters: list[Poster] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
     inserters: list[Inserter] = field(default_factory=list)
     _running: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -151,6 +191,8 @@ class Traffic:
     def start(self, posts_per_second: float) -> None:
         for poster in self.posters:
             self._tasks.append(asyncio.create_task(poster.run(posts_per_second / len(self.posters), self._running)))
+        for reader in self.readers:
+            self._tasks.append(asyncio.create_task(reader.run(_READS_PER_S, self._running)))
         for inserter in self.inserters:
             inserter.start()
         self.go_on()
@@ -165,8 +207,7 @@ class Traffic:
         self._running.clear()
         for inserter in self.inserters:
             await asyncio.to_thread(inserter.pause)
-        # a request that was under way is logged by its poster, which then waits
-        while any(poster.busy for poster in self.posters):
+        while any(poster.busy for poster in self.posters) or any(reader.busy for reader in self.readers):
             await asyncio.sleep(0.02)
 
     async def stop(self) -> None:

@@ -166,10 +166,14 @@ class World:
             self.size.users, number, list(posts), len(posts),
         )  # fmt: skip
 
-    async def delete_comments(self, ids: list[str]) -> None:
+    def forget(self, ids: list[str]) -> None:
+        """Notes comments down whose notifications are about to be deleted."""
         assert self._deletions is not None
         self._deletions.write(ids)
         self.logs.deleted.update(ids)
+
+    async def delete_comments(self, ids: list[str]) -> None:
+        self.forget(ids)
         await self.run("DELETE FROM comments WHERE id::text = ANY (%s)", ids)
 
     # --- calm -------------------------------------------------------------------------------------------------------
