@@ -75,7 +75,7 @@ class World:
     dumped: Dump = field(default_factory=Dump)  # at the latest check
     absent: set[int] = field(default_factory=set)
     app_away: list[tuple[float, float]] = field(default_factory=list)  # when PostgreSQL itself failed the app
-    postgres_restarts: int = 0
+    healed_s: list[float] = field(default_factory=list)  # from PostgreSQL's restart until all servers write again
     network_of: dict[int, Proxy] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _tail: Tail | None = None
@@ -175,6 +175,19 @@ class World:
     async def delete_comments(self, ids: list[str]) -> None:
         self.forget(ids)
         await self.run("DELETE FROM comments WHERE id::text = ANY (%s)", ids)
+
+    async def served(self, server: Server) -> None:
+        """Waits until a server answers a POST with 200."""
+        url = f"http://127.0.0.1:{server.port}/posts/1/comments"
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(ClientError, OSError):
+                    async with self.http.post(
+                        url, json={"body": f"well? {time.time()!r}"}, headers={"Authorization": "User 2"}
+                    ) as response:
+                        if response.status == 200:
+                            return
+                await asyncio.sleep(0.02)
 
     # --- calm -------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import subprocess
+import time
 from collections.abc import Awaitable, Callable
 
 import psycopg2
@@ -32,15 +33,17 @@ async def _restart(world: World, mode: str) -> None:
                 if attempt == 4:
                     raise
                 await asyncio.sleep(0.5)
-    world.postgres_restarts += 1
+    back = time.monotonic()
+    await asyncio.gather(*map(world.served, world.servers))
+    world.healed_s.append(time.monotonic() - back)
 
 
-@kind(POSTGRES, weight=3)
+@kind(POSTGRES, weight=3, alone=True)
 async def postgres_restarted_fast(world: World) -> None:
     await _restart(world, "fast")
 
 
-@kind(POSTGRES, weight=3)
+@kind(POSTGRES, weight=3, alone=True)
 async def postgres_restarted_immediate(world: World) -> None:
     await _restart(world, "immediate")
 

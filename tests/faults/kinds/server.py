@@ -100,7 +100,6 @@ async def server_started_before_postgres(world: World) -> None:
         await server.died(deaths)
         await world.sleep(1, 2)
         await asyncio.to_thread(world.cluster.start)
-    world.postgres_restarts += 1
     await server.until_ready()
 
 
