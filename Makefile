@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test lint lag bench-transport fuzz soak
+.PHONY: run test lint lag bench-transport fuzz soak faults
 
 run: $(STAMP)
 	@$(BIN)/notify-server demo
@@ -43,3 +43,7 @@ fuzz: $(STAMP)
 # good and hostile clients for ten minutes, after which tasks, files, sessions and memory must be as before
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak --minutes 10 --seed 1
+
+# 500 faults of every kind under traffic, and what they broke: about 20 minutes
+faults: $(STAMP)
+	$(BIN)/python -m tests.faults --faults 500 --seed 1 --results benchmarks/results/faults.md

@@ -1,0 +1,1 @@
+"""Faults of every kind, injected into real processes under traffic, and one checker that says what broke."""
