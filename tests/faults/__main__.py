@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from notify_server.capacity import raise_fd_limit
 from tests.faults import scenarios
 from tests.faults.checker import Broken
 from tests.faults.kinds import KINDS
@@ -25,6 +26,7 @@ from tests.node import install_clients
 ROUND = 10  # faults
 CHECK_EVERY = 5  # rounds
 LARGE = 200  # faults from which on the long scenarios belong to it
+CROWD = 1150  # silent connections on each server when PostgreSQL restarts, from LARGE on
 CALM_S = 40
 FOUND_LATER_S = 90  # a scan finds within a minute what no trigger could note down
 
@@ -32,7 +34,10 @@ FOUND_LATER_S = 90  # a scan finds within a minute what no trigger could note do
 async def run(faults: int, seed: int, pace: float, folder: Path, variables: dict[str, str]) -> Run:
     started = time.monotonic()
     large = faults >= LARGE
-    async with open_world(seed, Size(), pace=pace, keep=folder, variables=variables) as world:
+    raise_fd_limit()
+    async with open_world(
+        seed, Size(crowd=CROWD if large else 0), pace=pace, keep=folder, variables=variables
+    ) as world:
         found: list[Broken] = []
         injected, outcomes = Injected(), list[Outcome]()
         drawn = draw(world.random, faults)
@@ -54,6 +59,7 @@ async def run(faults: int, seed: int, pace: float, folder: Path, variables: dict
         outcomes.append(await scenarios.long_absence(world, *((130, 5000) if large else (5, 1000))))
         outcomes.append(await scenarios.large_backlog(world, 100_000 if large else 10_000))
         found = await world.check(FOUND_LATER_S, settled=True)
+        outcomes.append(await scenarios.restored_backup(world))
     return Run(world, injected, found, outcomes, (time.monotonic() - started) / 60, seed)
 
 

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from aiohttp import ClientSession, TCPConnector
 
 from tests.faults.browsers import Browsers
+from tests.faults.crowd import Crowd
 from tests.faults.disk import Disk
 from tests.faults.logs import DELETIONS, REQUESTS, Appender, Tail
 from tests.faults.proxy import Proxy
@@ -105,6 +106,8 @@ async def open_world(
         )  # fmt: skip
         stack.push_async_callback(traffic.stop)
         world = World(random, size, folder, cluster, disk, servers, networks, browsers, traffic, http, pace)
+        world.crowd = Crowd(size.crowd)
+        stack.push_async_callback(world.crowd.disperse)
         stack.callback(world.end_logs)
         world._tail, world._deletions = Tail(browsers.path), Appender(folder / DELETIONS)
         traffic.readers.append(Reader(http, ports, Random(random.getrandbits(64)), lambda: world.lives, world.forget))

@@ -45,9 +45,24 @@ async def _lane(world: World, kinds: list[Kind], injected: Injected) -> None:
         await asyncio.sleep(world.random.uniform(0.05, 0.3))
 
 
+_DUE_OF_500 = {
+    "server killed after commit": 100, "postgres restarted fast": 20, "postgres restarted immediate": 20,
+}  # fmt: skip
+_SPARE = 1.05  # some cannot be carried out
+
+
+def due_of(number: int) -> dict[str, int]:
+    """How many of some kinds are due among so many faults."""
+    return {name: due * number // 500 for name, due in _DUE_OF_500.items()}
+
+
 def draw(random: Random, number: int) -> list[Kind]:
-    """Each kind once, then by weight; in random order."""
+    """Each kind once, what is due of some, the rest by weight; in random order."""
     kinds = list(KINDS.values())
-    drawn = [*kinds, *random.choices(kinds, [kind.weight for kind in kinds], k=max(0, number - len(kinds)))][:number]
+    due = [KINDS[name] for name, times in due_of(number).items() for _ in range(int(times * _SPARE) - 1)]
+    drawn = [*kinds, *due]
+    others = [kind for kind in kinds if kind.name not in _DUE_OF_500]
+    drawn += random.choices(others, [kind.weight for kind in others], k=max(0, number - len(drawn)))
+    drawn = drawn[:number]
     random.shuffle(drawn)
     return drawn

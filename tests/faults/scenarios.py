@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from random import Random
 from signal import SIGKILL
 from typing import Any
@@ -16,6 +19,7 @@ from aiohttp import ClientError, WSMsgType
 from tests.faults.logs import Life
 from tests.faults.proxy import Proxy
 from tests.faults.world import World
+from tests.processes import start_process
 
 _AT_ONCE = 50
 _QUIET_S = 0.4
@@ -176,3 +180,57 @@ async def large_backlog(world: World, number: int = 100_000) -> Outcome:
         f"until {number:,} foreign rows at once are on all screens", f"{took_s:.1f} s", "none is lost",
         [] if calm else ["not within 180 s"],
     )  # fmt: skip
+
+
+# --- a past that is not the one clients remember ------------------------------------------------------------------
+
+
+async def restored_backup(world: World, number: int = 10) -> Outcome:
+    """A copy of the disk is put back behind the servers' back; the operator says so. What clients remember is gone, and
+    what comes then has the same seqs. Comes last: the checker would miss what the copy does not have."""
+    cluster = world.cluster
+    folders = [folder for folder in (cluster.data, world.disk.folder) if folder is not None]
+    copies = [world.folder / f"copy {n}" for n in range(len(folders))]
+    await world.calm(40)
+    with world.failing_the_app():
+        await asyncio.to_thread(cluster.stop)
+        for folder, copy in zip(folders, copies, strict=True):
+            await asyncio.to_thread(shutil.copytree, folder, copy, symlinks=True)
+        await asyncio.to_thread(cluster.start)
+    await asyncio.gather(*map(world.served, world.servers))
+    await world.insert(number * world.size.users)
+    await world.calm(40)
+    with world.failing_the_app():
+        await asyncio.to_thread(cluster.stop, "immediate")
+        for folder, copy in zip(folders, copies, strict=True):
+            await asyncio.to_thread(_put_back, copy, folder)
+        await asyncio.to_thread(cluster.start)
+    command = await start_process("new-epoch", cwd=world.folder, DATABASE_URL=world.url, TRUST_USER_ID="true")
+    said = await command.ended()
+    await asyncio.gather(*map(world.served, world.servers))
+    await world.calm(40)
+    before = {life.id: len(life.shown) for life in world.lives}
+    await world.insert(number * world.size.users)
+    await world.calm(40)
+    broken = [] if said == 0 else [command.output]
+    lives = [life for life in world.lives if life.recovers and life.id in before]
+    for life in lives:
+        fresh = [shown.comment_id for shown in life.shown[before[life.id] :]]
+        if len(fresh) != number or len(set(fresh)) != number:
+            broken.append(f"life {life.id} of user {life.user} was shown {len(fresh)} of {number}")
+    return Outcome(
+        "tabs that miss or see again what comes after a backup was put back", f"{len(broken)} of {len(lives)}", "0",
+        broken,
+    )  # fmt: skip
+
+
+def _put_back(copy: Path, folder: Path) -> None:
+    owner = folder.stat()
+    for entry in [*folder.iterdir()]:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    shutil.copytree(copy, folder, symlinks=True, dirs_exist_ok=True)
+    for entry in folder.rglob("*"):
+        os.chown(entry, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 from aiohttp import ClientError, ClientSession
 
 from tests.faults.browsers import Browsers
 from tests.faults.checker import Broken, check
+from tests.faults.crowd import Crowd
 from tests.faults.disk import Disk
 from tests.faults.logs import (
     DUMP,
@@ -55,6 +56,14 @@ class Size:
     posters: int = 6
     posts_per_second: float = 60
     inserts_per_second: float = 40
+    crowd: int = 0  # silent connections on each server when PostgreSQL restarts
+
+
+class Restart(NamedTuple):
+    """Of PostgreSQL: how many files the servers had open at least, and the time until all of them wrote again."""
+
+    files: int
+    healed_s: float
 
 
 @dataclass(eq=False)
@@ -75,8 +84,9 @@ class World:
     dumped: Dump = field(default_factory=Dump)  # at the latest check
     absent: set[int] = field(default_factory=set)
     app_away: list[tuple[float, float]] = field(default_factory=list)  # when PostgreSQL itself failed the app
-    healed_s: list[float] = field(default_factory=list)  # from PostgreSQL's restart until all servers write again
+    restarts: list[Restart] = field(default_factory=list)
     network_of: dict[int, Proxy] = field(default_factory=dict)
+    crowd: Crowd = field(default_factory=lambda: Crowd(0))
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _tail: Tail | None = None
     _deletions: Appender | None = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from aiohttp import ClientError
+
 from tests.faults.kinds.kind import CLIENT, NotHere, kind
 from tests.faults.proxy import Proxy
 from tests.faults.world import CLIENTS, World
@@ -46,6 +48,22 @@ async def clients_stop_reading(world: World) -> None:
     if world.random.random() < 0.5:
         network.reset()
     network.heal()
+
+
+@kind(CLIENT)
+async def client_that_answers_pings_and_reads_nothing(world: World) -> None:
+    """While much comes for it."""
+    server, user = world.random.choice(world.servers), str(world.random.randint(1, world.size.users))
+    url = f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket"
+    try:
+        async with world.http.ws_connect(url) as websocket:
+            await websocket.send_str(f'40{{"userId":"{user}"}}')
+            await world.insert(_BURST_ROWS, [user])
+            for _ in range(10):
+                await websocket.send_str("3")
+                await world.sleep(0.1, 0.3)
+    except (ClientError, OSError):
+        raise NotHere("the server was away") from None
 
 
 @kind(CLIENT)

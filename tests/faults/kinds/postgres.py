@@ -14,7 +14,7 @@ import psycopg2
 from tests.faults.kinds.kind import POSTGRES, NotHere, kind
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Server
-from tests.faults.world import World
+from tests.faults.world import Restart, World
 from tests.postgres import sql
 
 _HAPPENS_S = 10
@@ -22,6 +22,7 @@ _SERVERS = "application_name = 'notify-server' AND pid <> pg_backend_pid()"
 
 
 async def _restart(world: World, mode: str) -> None:
+    files = min([await world.crowd.gather(server) for server in world.servers])
     with world.failing_the_app():
         await asyncio.to_thread(world.cluster.stop, mode)
         await world.sleep(0, 1)
@@ -35,7 +36,7 @@ async def _restart(world: World, mode: str) -> None:
                 await asyncio.sleep(0.5)
     back = time.monotonic()
     await asyncio.gather(*map(world.served, world.servers))
-    world.healed_s.append(time.monotonic() - back)
+    world.restarts.append(Restart(files, time.monotonic() - back))
 
 
 @kind(POSTGRES, weight=3, alone=True)

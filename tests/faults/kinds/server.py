@@ -42,7 +42,7 @@ async def _killed_at(world: World, point: str) -> None:
     await server.until_ready()
 
 
-@kind(SERVER, weight=15, alone=True)
+@kind(SERVER, alone=True)
 async def server_killed_after_commit(world: World) -> None:
     await _killed_at(world, "after_commit")
 
@@ -88,6 +88,16 @@ async def server_out_of_file_descriptors(world: World) -> None:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
     except ProcessLookupError:  # killed by another fault
         await server.until_ready()
+
+
+@kind(SERVER)
+async def clock_jumps(world: World) -> None:
+    """Of all servers, by up to a day, and at the end back."""
+    clock = world.folder / "clock"
+    for _ in range(world.random.randint(1, 3)):
+        clock.write_text(str(world.random.choice([-1, 1]) * world.random.choice([5, 3600, 86_400])))
+        await world.sleep(0.3, 1.5)
+    clock.unlink()
 
 
 @kind(SERVER, alone=True)
