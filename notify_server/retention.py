@@ -19,7 +19,7 @@ _comments_sql = queries("comments")
 
 _EVERY_S = 3600
 _INBOXES = 500  # in one step
-_ROWS = 500  # of one inbox in one step
+_ROWS = 50  # of one inbox in one step: whoever delivers to one of these waits until all of them are done
 _PAUSE_S = 0.02  # between steps, in which others get the database
 _STEP_TIMEOUT_S = 30
 
