@@ -11,8 +11,11 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
+from notify_server.background import in_background
 from notify_server.db import Database
+from notify_server.drain import Reconciler
 from notify_server.inbox import Change, InboxKeeper
 from tests.clients import SETTLE_S, Client, NodeClients
 from tests.conftest import Running, StartServer
@@ -441,6 +444,23 @@ async def test_nobody_gets_in_without_a_credential(server: Running) -> None:
             assert set(await response.json()) == {"error", "code"}
 
 
+async def test_whatever_stands_in_a_url_is_answered(server: Running) -> None:
+    for method, path, status in (
+        ("GET", "/notifications?topic=%00", 422), ("GET", "/notifications?topic=%FF", 200),
+        ("GET", "/notifications?topic=%ED%A0%80", 200), ("GET", "/notifications?%00=1", 200),
+        ("GET", "/notifications?limit=1&limit=2", 200), ("GET", "/Notifications/Counts/", 200),
+        ("HEAD", "/notifications", 200), ("PATCH", "/notifications", 405), ("PUT", "/mutes/%FF", 422),
+        ("PUT", "/mutes/post%3A%00", 422), ("PUT", "/mutes/post:1%2F", 422), ("PUT", "/mutes/%20", 422),
+        ("PUT", "/mutes/", 405), ("GET", "/mutes/post:1", 405), ("PUT", "/MUTES/post%3A1/", 200),
+        ("POST", "/notifications/seen", 415),
+    ):  # fmt: skip
+        url = URL(server.url + path, encoded=True)
+        async with server.http.request(method, url, headers={"Authorization": "User 1"}) as response:
+            assert response.status == status, path
+            if status >= 400:
+                assert {"error", "code"} <= set(await response.json()) <= {"error", "code", "field"}
+
+
 # --- mutes --------------------------------------------------------------------------------------------------------
 
 
@@ -685,6 +705,29 @@ async def test_an_undeleted_post_or_person_comes_back_with_the_comments(
     for kept in ("users", "posts", "comments"):
         other.run(f"INSERT INTO {kept} SELECT * FROM kept_{kept} ON CONFLICT DO NOTHING")
     await eventually(lambda: settled(other) and sorted(inbox(other)) == before)
+    assert counts_agree(other)
+
+
+@pytest.mark.parametrize("table", ["posts", "users"])
+async def test_where_no_foreign_key_takes_the_comments_along_the_scan_brings_them_back(
+    db: Database, server: Running, other: Sql, table: str
+) -> None:
+    """The app's comments stay when their post or author goes, and nothing tells us that it came back."""
+    for constraint in ("comments DROP CONSTRAINT comments_post_id_fkey",
+                       "comments DROP CONSTRAINT comments_author_id_fkey",
+                       "posts DROP CONSTRAINT posts_author_id_fkey"):  # fmt: skip
+        other.run(f"ALTER TABLE {constraint}")
+    kept, lost = [(await server.comment(user, 1))["id"] for user in (LINUS, GRACE)]
+    own = await server.comment(ADA, 1)
+    other.run("SELECT notify.delete_notifications_v1('1', ARRAY[1]::bigint[])")
+    other.run(f"CREATE TABLE bin AS SELECT * FROM {table}")
+    other.run(f"DELETE FROM {table} WHERE id = {1 if table == 'posts' else GRACE}")
+    await eventually(lambda: settled(other) and inbox(other) == [])
+    other.run(f"INSERT INTO {table} SELECT * FROM bin ON CONFLICT DO NOTHING")
+    async with in_background(Reconciler(db, every_s=0.05).run()):
+        await eventually(lambda: inbox(other) == [lost])
+    assert kept < own["id"]  # whose notification was deleted by its owner, and which is his own
+    assert other.value("SELECT count(*) FROM notify.considered WHERE retracted") == 0
     assert counts_agree(other)
 
 
