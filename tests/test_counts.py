@@ -28,7 +28,7 @@ from tests.waiting import eventually
 
 PEOPLE = 6
 POSTS = 12
-SECONDS = 7.0
+SECONDS = 6.0
 SEED = 20261123
 
 Move = Callable[[Sql, random.Random], object]

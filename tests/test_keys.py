@@ -106,10 +106,10 @@ async def test_a_key_is_its_user_s_own(server: Running, other: Sql) -> None:
     assert everything(other, LINUS) == before
 
 
-@pytest.mark.parametrize("key", ["", " ", "é", "a\tb", "x" * 256, "ключ", "\U0001f388"])
-async def test_a_bad_key_is_422_by_its_name(server: Running, other: Sql, key: str) -> None:
-    status, answer = await post(server, key)
-    assert (status, answer["code"], answer["field"]) == (422, "invalid", "Idempotency-Key")
+async def test_a_bad_key_is_422_by_its_name(server: Running, other: Sql) -> None:
+    for key in ("", " ", "é", "a\tb", "x" * 256, "ключ", "\U0001f388"):
+        status, answer = await post(server, key)
+        assert (status, answer["code"], answer["field"]) == (422, "invalid", "Idempotency-Key"), key
     assert other.value(COMMENTS) == 0
 
 
