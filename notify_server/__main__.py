@@ -181,7 +181,9 @@ def prune() -> None:
         pruned = await Retention(db, settings.retention_days).prune(progress)
         if pruned is None:
             raise ConfigError("another server is pruning at this moment")
-        click.echo(f"\rdeleted {pruned} notifications older than {settings.retention_days} days")
+        click.echo(
+            f"{chr(13) if shown else ''}deleted {pruned} notifications older than {settings.retention_days} days"
+        )
 
     asyncio.run(_with_database(settings, work))
 

@@ -207,11 +207,15 @@ class CommentWriter:
         return True
 
     async def _write_again(self, batch: list[_Pending], *, patient: bool) -> None:
-        """Once more after a deadlock, which says nothing about whose row it is."""
+        """Once more after a deadlock, which says nothing about whose row it is; and where what a row refers to is gone,
+        because its post may have been deleted at that moment: then there is no such post."""
         for attempt in range(_ATTEMPTS):
             try:
                 await self._write_once(batch, patient=patient)
                 return
+            except DatabaseRefused as refusal:
+                if refusal.sqlstate != "23503" or attempt > 0:
+                    raise
             except DatabaseConflict as conflict:
                 if conflict.sqlstate == "55P03" or attempt == _ATTEMPTS - 1:
                     raise

@@ -19,7 +19,7 @@ _comments_sql = queries("comments")
 
 _EVERY_S = 3600
 _INBOXES = 500  # in one step
-_ROWS = 500  # of one inbox in one step
+_ROWS = 50  # of one inbox in one step: whoever delivers to one of these waits until all of them are done
 _PAUSE_S = 0.02  # between steps, in which others get the database
 _STEP_TIMEOUT_S = 30
 
@@ -36,10 +36,16 @@ class Retention:
                 pruned = await self.prune()
                 if pruned:
                     log.info("pruned", extra={"notifications": pruned, "days": self._days})
-                await self._db.fetch(_comments_sql.forget_request_keys)
+                await self._forget_keys()
             except NotifyError as error:
                 log.info("prune_interrupted", extra={"code": error.code})
             await asyncio.sleep(_EVERY_S)
+
+    async def _forget_keys(self) -> None:
+        while True:
+            if not await self._db.value(_comments_sql.forget_request_keys):
+                return
+            await asyncio.sleep(_PAUSE_S)
 
     async def prune(self, progress: Callable[[int], object] = lambda _pruned: None) -> int | None:
         """Gives how many it deleted, None where another server is at it. `progress` is called with how many so far."""

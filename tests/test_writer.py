@@ -18,6 +18,7 @@ from notify_server.sql import Query
 from tests.clients import NodeClients
 from tests.conftest import Running
 from tests.postgres import Sql, sql
+from tests.waiting import eventually
 
 ADA, GRACE = "1", "2"
 
@@ -250,6 +251,19 @@ async def test_a_post_held_for_too_long_is_503(writer: CommentWriter, held_post:
     answer = await outcome(writer.write(GRACE, "2", "patient"))
     assert (answer.status, answer.retry_after_s) == (503, 1)
     assert time.monotonic() - started < 10
+
+
+async def test_a_post_that_is_deleted_while_its_comment_waits_is_no_post(
+    writer: CommentWriter, direct_url: str, other: Sql
+) -> None:
+    with sql(direct_url) as deleter:
+        deleter.run("BEGIN")
+        deleter.run("DELETE FROM posts WHERE id = 2")
+        writing = asyncio.create_task(outcome(writer.write(GRACE, "2", "too late")))
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        await eventually(lambda: bool(other.value(waits)))
+        deleter.run("COMMIT")
+        assert isinstance(await writing, NotFound)
 
 
 async def test_too_many_waiting_is_503(db: Database, held_post: Sql) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -49,7 +50,7 @@ class Packet(packet.Packet):  # type: ignore[misc]
         self.id = None if ack_id is None else int(ack_id)
         text = encoded_packet[head.end() :]
         try:
-            self.data = self.json.loads(text) if text else None
+            self.data = self._load(text) if text else None
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
         is_binary = self.packet_type in (packet.BINARY_EVENT, packet.BINARY_ACK)
@@ -58,6 +59,19 @@ class Packet(packet.Packet):  # type: ignore[misc]
         if not _VALID[self.packet_type](self.data, bool(text)):
             raise ValueError("payload")
         return int(attachments) if attachments else 0
+
+    def _load(self, text: Any) -> Any:
+        """Half a character (a lone surrogate), which JavaScript can send, is a syntax error to orjson. In an event's
+        arguments it is a value, left to whoever takes the event. Raises ValueError."""
+        try:
+            return self.json.loads(text)
+        except ValueError:
+            if self.packet_type not in (packet.EVENT, packet.BINARY_EVENT) or "\\u" not in text:
+                raise
+        data = json.loads(text, parse_constant=_refuse_constant)
+        if isinstance(data, list) and data and isinstance(data[0], str):
+            data[0].encode()  # a name goes into logs: UnicodeEncodeError is a ValueError
+        return data
 
     @classmethod
     def _reconstruct_binary_internal(cls, data: Any, attachments: list[bytes]) -> Any:
@@ -72,6 +86,10 @@ class Packet(packet.Packet):  # type: ignore[misc]
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < len(attachments):
             raise ValueError("illegal attachments")
         return attachments[number]
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _is_event(data: Any, given: bool) -> bool:

@@ -207,6 +207,38 @@ BEGIN
         'more', cardinality(taken) = max_rows OR n_settled < cardinality(taken));
 END $$;
 
+-- Puts comments into the outbox that nothing told us of (a trigger's guard swallowed an error, or the trigger was away),
+-- and those whose post or author came back, which no trigger tells,
+-- upwards from the id `after`, or the newest where `newest` is set; the drain does the rest.
+-- {"busy": another server scans, "last": where to go on, null at the end, "found": how many}
+CREATE OR REPLACE FUNCTION notify.reconcile_v1(after text, newest boolean, max_rows int) RETURNS jsonb LANGUAGE plpgsql
+SET row_security = off AS $$
+DECLARE
+    ids     text[];
+    unknown text[];
+BEGIN
+    IF NOT notify.try_scan_lock_v1() THEN
+        RETURN jsonb_build_object('busy', true);
+    END IF;
+    IF newest THEN
+        ids := ARRAY(SELECT c.id::text FROM notify.comments c ORDER BY c.id DESC LIMIT max_rows);
+    ELSIF after IS NULL THEN
+        ids := ARRAY(SELECT c.id::text FROM notify.comments c ORDER BY c.id LIMIT max_rows);
+    ELSE
+        ids := ARRAY(SELECT c.id::text FROM notify.comments c WHERE c.id > notify.to_comment_id(after)
+                     ORDER BY c.id LIMIT max_rows);
+    END IF;
+    unknown := ARRAY(SELECT i FROM unnest(ids) WITH ORDINALITY AS u (i, n)
+                     WHERE NOT EXISTS (SELECT FROM notify.considered k WHERE k.comment_id = i
+                                       AND NOT (k.retracted AND EXISTS (
+                                           SELECT FROM notify.drafts d WHERE d.comment_id = notify.to_comment_id(i))))
+                       AND i NOT IN (SELECT o.key FROM notify.outbox o WHERE o.kind IN ('comment', 'moved'))
+                     ORDER BY CASE WHEN newest THEN -n ELSE n END);
+    PERFORM notify.append_v1('comment', unknown);
+    RETURN jsonb_build_object('busy', false, 'found', cardinality(unknown),
+        'last', CASE WHEN NOT newest AND cardinality(ids) = max_rows THEN ids[max_rows] END);
+END $$;
+
 -- What a request that came with a key was answered, so that the same request again gets the same answer.
 CREATE TABLE notify.request_key (
     user_id     text COLLATE "C" NOT NULL,

@@ -17,6 +17,9 @@ DELETE FROM notify.comments WHERE id = notify.to_comment_id(%(id)s) AND author_i
 RETURNING 1
 
 -- name: forget_request_keys
--- Forgets the keys of requests that nobody sends again.
-DELETE FROM notify.request_key WHERE (user_id, key) IN (
-    SELECT k.user_id, k.key FROM notify.request_key k WHERE k.at < now() - interval '1 day' LIMIT 10000)
+-- Forgets the keys of requests that nobody sends again; how many, 10,000 at most.
+WITH gone AS (
+    DELETE FROM notify.request_key WHERE (user_id, key) IN (
+        SELECT k.user_id, k.key FROM notify.request_key k WHERE k.at < now() - interval '1 day' LIMIT 10000)
+    RETURNING 1
+) SELECT count(*) FROM gone
