@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import hashlib
 import logging
 import random
 import uuid
@@ -30,7 +29,6 @@ import orjson
 
 from notify_server.db import Database
 from notify_server.errors import (
-    Conflict,
     DatabaseConflict,
     DatabaseError,
     DatabaseLost,
@@ -43,6 +41,7 @@ from notify_server.errors import (
     Unavailable,
 )
 from notify_server.failpoints import hit
+from notify_server.idempotency import fingerprint, key_in_flight, key_reused
 from notify_server.ids import IdColumns
 from notify_server.inbox import Told, changes_from_json
 from notify_server.posts import unknown_user
@@ -268,7 +267,7 @@ class CommentWriter:
             case "in_flight":
                 pending.fail(key_in_flight())
             case "key_reused":
-                pending.fail(Invalid("this key came with another comment", field="Idempotency-Key", code="key_reused"))
+                pending.fail(key_reused())
             case "blocked":
                 self._hold([pending])
 
@@ -304,15 +303,11 @@ class CommentWriter:
         _fail(batch, lost)  # those that have no answer yet were not written
 
 
-def key_in_flight() -> Conflict:
-    return Conflict("a request with this key is under way", field="Idempotency-Key", code="key_in_flight")
-
-
 def _row(n: int, pending: _Pending) -> dict[str, Any]:
     row = {"n": n, "post_id": pending.post_id, "author_id": pending.author_id, "body": pending.body}
     if pending.key is not None:
         row["key"] = pending.key
-        row["fingerprint"] = hashlib.sha256(f"{pending.post_id}\0{pending.body}".encode()).hexdigest()
+        row["fingerprint"] = fingerprint("comment", pending.post_id, pending.body)
     return row
 
 

@@ -13,6 +13,7 @@ import orjson
 
 from notify_server.db import Database
 from notify_server.errors import ConfigError, DatabaseLost, Forbidden, Invalid, NotFound, OutcomeUnknown
+from notify_server.idempotency import fingerprint, key_in_flight, key_reused
 from notify_server.ids import IdColumn, IdColumns
 from notify_server.sql import Query, queries
 
@@ -68,15 +69,25 @@ class Posts:
             raise NotFound("there is no such post")
         return orjson.Fragment(found)
 
-    async def create_post(self, user_id: str, title: str, body: str) -> orjson.Fragment:
-        """Raises Forbidden (`unknown_user`), DatabaseRefused, OutcomeUnknown."""
+    async def create_post(self, user_id: str, title: str, body: str, key: str | None = None) -> dict[str, Any]:
+        """Raises Forbidden (`unknown_user`), DatabaseRefused, OutcomeUnknown; with a key as `CommentWriter.write`."""
         author_id = self._ids.people.parse(user_id)
-        found = None
-        if author_id is not None:
-            found = await self._write(_sql.create_post, author_id=author_id, title=title, body=body)
-        if found is None:
+        if author_id is None:
             raise unknown_user()
-        return orjson.Fragment(found)
+        answer = await self._write(
+            _sql.create_post, author_id=author_id, title=title, body=body, key=key,
+            fingerprint=fingerprint("post", title, body),
+        )  # fmt: skip
+        found: dict[str, Any] = orjson.loads(answer)
+        match found["status"]:
+            case "unknown_user":
+                raise unknown_user()
+            case "in_flight":
+                raise key_in_flight()
+            case "key_reused":
+                raise key_reused()
+        post: dict[str, Any] = found["post"]
+        return post
 
     async def list_comments(self, post_id: str, after: str | None, max_rows: int) -> Page:
         after_time, after_id = _comment_cursor(self._ids.comments, after)

@@ -398,7 +398,7 @@ async def test_connections_that_are_cut_all_the_time_write_each_key_once(
 
 async def test_a_key_is_forgotten_after_a_day_however_many_there_are(start_server: StartServer, other: Sql) -> None:
     other.run("""
-        INSERT INTO notify.request_key (user_id, key, fingerprint, comment, at)
+        INSERT INTO notify.request_key (user_id, key, fingerprint, answer, at)
         SELECT '2', 'old ' || n, '', '{}'::jsonb, now() - interval '25 hours' FROM generate_series(1, 25000) n
         UNION ALL SELECT '2', 'young', '', '{}', now() - interval '23 hours'""")
     server = await start_server()
@@ -417,3 +417,29 @@ async def test_keys_are_forgotten_also_while_another_server_prunes(url: str, oth
     await asyncio.wait([running])
     await db.close()
     other.run("ROLLBACK")
+
+
+async def test_a_post_is_written_once_for_a_key(start_server: StartServer, other: Sql) -> None:
+    one, two = await start_server(), await start_server()
+
+    async def write(server: Running, key: str, title: str = "A", user: int = ADA) -> tuple[int, dict[str, Any]]:
+        async with server.http.post(
+            f"{server.url}/posts", json={"title": title, "body": "b"},
+            headers={"Authorization": f"User {user}", "Idempotency-Key": key},
+        ) as response:  # fmt: skip
+            return response.status, await response.json()
+
+    answers = await asyncio.gather(*(write(server, "k") for server in (one, two) for _ in range(50)))
+    assert {status for status, _ in answers} <= {200, 409}
+    (post_id,) = {answer["id"] for status, answer in answers if status == 200}
+    assert await write(two, "k") == (200, {"id": post_id, "authorId": ADA, "title": "A", "body": "b"})
+    assert other.value("SELECT count(*) FROM posts WHERE title = 'A'") == 1
+    status, answer = await write(one, "k", title="B")
+    assert (status, answer["code"], answer["field"]) == (422, "key_reused", "Idempotency-Key")
+    assert (await write(one, "k", user=GRACE))[0] == 200  # another user's key
+    async with one.http.post(  # the same key for a comment is another request
+        f"{one.url}/posts/2/comments", json={"body": "b"},
+        headers={"Authorization": f"User {ADA}", "Idempotency-Key": "k"},
+    ) as response:  # fmt: skip
+        assert response.status == 422
+    assert other.value("SELECT count(*) FROM posts WHERE title IN ('A', 'B')") == 2

@@ -11,6 +11,9 @@ import psycopg2
 from notify_server.db.connect import connect
 from notify_server.db.connection import Connection
 from notify_server.db.errors import translate
+from notify_server.sql import queries
+
+_sql = queries("hints")
 
 
 class Listener:
@@ -41,7 +44,7 @@ async def listening(dsn: str, channel: str, timeout_s: float, *, even_if_pooled:
     try:
         try:
             async with connection.cursor(timeout=timeout_s) as cursor:
-                await cursor.execute("SELECT pg_backend_pid()")
+                await cursor.execute(_sql.backend_pid.sql)
                 ((backend_pid,),) = await cursor.fetchall()
                 pooled = backend_pid != connection.raw.info.backend_pid
                 if even_if_pooled or not pooled:

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from notify_server.errors import Invalid
 from notify_server.http.body import read_object, text_field
 from notify_server.http.keys import BODY_FIELD
-from notify_server.http.routes import current_user, json_response, page_limit, page_response, services
-from notify_server.ids import is_text_id
+from notify_server.http.routes import current_user, idempotency_key, json_response, page_limit, page_response, services
 
 MAX_COMMENT_CHARS = 10_000
 
@@ -14,17 +12,9 @@ MAX_COMMENT_CHARS = 10_000
 async def create(request: web.Request) -> web.Response:
     user_id = current_user(request)
     writer = services(request).comments
-    key = _key(request)
+    key = idempotency_key(request)
     body = text_field(await read_object(request), request.app[BODY_FIELD], MAX_COMMENT_CHARS)
     return json_response(await writer.write(user_id, request.match_info["postId"], body, key))
-
-
-def _key(request: web.Request) -> str | None:
-    """The Idempotency-Key. Raises Invalid."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not (key.isascii() and is_text_id(key)):
-        raise Invalid("Idempotency-Key takes 1 to 255 printable ASCII characters", field="Idempotency-Key")
-    return key
 
 
 async def list_of_post(request: web.Request) -> web.Response:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from notify_server.http.body import read_object, text_field
-from notify_server.http.routes import current_user, json_response, page_limit, page_response, services
+from notify_server.http.routes import current_user, idempotency_key, json_response, page_limit, page_response, services
 
 MAX_TITLE_CHARS = 300
 MAX_POST_CHARS = 10_000
@@ -23,9 +23,10 @@ async def get(request: web.Request) -> web.Response:
 async def create(request: web.Request) -> web.Response:
     user_id = current_user(request)
     posts = services(request).posts
+    key = idempotency_key(request)
     body = await read_object(request)
     title, text = text_field(body, "title", MAX_TITLE_CHARS), text_field(body, "body", MAX_POST_CHARS)
-    return json_response(await posts.create_post(user_id, title, text))
+    return json_response(await posts.create_post(user_id, title, text, key))
 
 
 async def me(request: web.Request) -> web.Response:

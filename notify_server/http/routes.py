@@ -11,6 +11,7 @@ from aiohttp import web
 
 from notify_server.errors import Invalid, Unavailable
 from notify_server.http.keys import GATE, READINESS, Services
+from notify_server.ids import is_text_id
 from notify_server.posts import Page
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -40,6 +41,14 @@ def services(request: web.Request) -> Services:
 def current_user(request: web.Request) -> str:
     """Raises Unauthorized, Forbidden."""
     return request.app[GATE].identify(request).user_id
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """Raises Invalid."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (key.isascii() and is_text_id(key)):
+        raise Invalid("Idempotency-Key takes 1 to 255 printable ASCII characters", field="Idempotency-Key")
+    return key
 
 
 def json_response(value: Any, **options: Any) -> web.Response:

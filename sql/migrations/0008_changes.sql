@@ -244,10 +244,48 @@ CREATE TABLE notify.request_key (
     user_id     text COLLATE "C" NOT NULL,
     key         text COLLATE "C" NOT NULL,
     fingerprint text NOT NULL,
-    comment     jsonb NOT NULL,
+    answer      jsonb NOT NULL,
     at          timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (user_id, key)
 );
+
+-- A key's lock, held to the end of the transaction; false while another request has it.
+CREATE FUNCTION notify.try_key_lock_v1(user_id text, key text) RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    SELECT pg_try_advisory_xact_lock(hashtextextended(user_id || chr(31) || key, 7237405))
+$$;
+
+-- Writes a post, once for a key. {"status": created, unknown_user, in_flight or key_reused, "post"?}
+CREATE FUNCTION notify.create_post_v1(author_id text, title text, body text, with_key text, fingerprint_of text)
+RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    earlier notify.request_key;
+    post    jsonb;
+BEGIN
+    IF with_key IS NOT NULL THEN
+        IF NOT notify.try_key_lock_v1(author_id, with_key) THEN
+            RETURN jsonb_build_object('status', 'in_flight');
+        END IF;
+        SELECT * INTO earlier FROM notify.request_key k WHERE k.user_id = author_id AND k.key = with_key;
+        IF earlier.fingerprint = fingerprint_of THEN
+            RETURN jsonb_build_object('status', 'created', 'post', earlier.answer);
+        ELSIF earlier.key IS NOT NULL THEN
+            RETURN jsonb_build_object('status', 'key_reused');
+        END IF;
+    END IF;
+    INSERT INTO notify.posts AS p (author_id, title, body)
+    SELECT u.id, create_post_v1.title, create_post_v1.body
+    FROM notify.people u WHERE u.id = notify.to_person_id(create_post_v1.author_id)
+    RETURNING jsonb_build_object('id', notify.json_id_v1(p.id), 'authorId', notify.json_id_v1(p.author_id),
+                                 'title', p.title, 'body', p.body) INTO post;
+    IF post IS NULL THEN
+        RETURN jsonb_build_object('status', 'unknown_user');
+    END IF;
+    IF with_key IS NOT NULL THEN
+        INSERT INTO notify.request_key (user_id, key, fingerprint, answer)
+        VALUES (create_post_v1.author_id, with_key, fingerprint_of, post);
+    END IF;
+    RETURN jsonb_build_object('status', 'created', 'post', post);
+END $$;
 
 -- batch: [{"n", "post_id", "author_id", "body", "key"?, "fingerprint"?}, …]; ids are valid for their columns, and no key
 -- comes twice. Every row gets an outcome:
@@ -276,10 +314,10 @@ BEGIN
         SELECT coalesce(jsonb_agg(jsonb_build_object('n', r.n, 'status', 'in_flight')), '[]') INTO answered
         FROM jsonb_to_recordset(batch) AS r (n int, author_id text, key text)
         WHERE r.key IS NOT NULL
-          AND NOT pg_try_advisory_xact_lock(hashtextextended(r.author_id || chr(31) || r.key, 7237405));
+          AND NOT notify.try_key_lock_v1(r.author_id, r.key);
         -- a statement of its own: what the lock's last holder wrote is to be seen
         SELECT answered || coalesce(jsonb_agg(CASE WHEN k.fingerprint = r.fingerprint
-                   THEN jsonb_build_object('n', r.n, 'status', 'created', 'comment', k.comment)
+                   THEN jsonb_build_object('n', r.n, 'status', 'created', 'comment', k.answer)
                    ELSE jsonb_build_object('n', r.n, 'status', 'key_reused') END), '[]') INTO answered
         FROM jsonb_to_recordset(batch) AS r (n int, author_id text, key text, fingerprint text)
         JOIN notify.request_key k ON k.user_id = r.author_id AND k.key = r.key;
@@ -320,7 +358,7 @@ BEGIN
     PERFORM set_config('lock_timeout', CASE WHEN patient THEN '2s' ELSE '500ms' END, true),
             set_config('notify.aside', 'off', true);
 
-    INSERT INTO notify.request_key (user_id, key, fingerprint, comment)
+    INSERT INTO notify.request_key (user_id, key, fingerprint, answer)
     SELECT r.author_id, r.key, r.fingerprint, o -> 'comment'
     FROM jsonb_to_recordset(batch) AS r (n int, author_id text, key text, fingerprint text)
     JOIN jsonb_array_elements(outcomes) o ON (o ->> 'n')::int = r.n AND o ->> 'status' = 'created'

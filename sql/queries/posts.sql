@@ -29,11 +29,8 @@ SELECT t.value ->> 'table' FROM notify.attachment a, jsonb_each(a.spec) t
 WHERE row_security_active(t.value ->> 'table')
 
 -- name: create_post
--- Writes a post; no row where the table of users lacks the author.
-INSERT INTO notify.posts AS p (author_id, title, body)
-SELECT u.id, %(title)s, %(body)s FROM notify.people u WHERE u.id = notify.to_person_id(%(author_id)s)
-RETURNING jsonb_build_object('id', notify.json_id_v1(p.id), 'authorId', notify.json_id_v1(p.author_id),
-                             'title', p.title, 'body', p.body)::text
+-- Writes a post, once for a key.
+SELECT notify.create_post_v1(%(author_id)s::text, %(title)s::text, %(body)s::text, %(key)s::text, %(fingerprint)s::text)::text
 
 -- name: list_comments
 -- A post's comments, oldest first, behind a moment and an id; one row of NULLs where the post has none left, none at
