@@ -43,7 +43,7 @@ from notify_server.errors import (
 from notify_server.failpoints import hit
 from notify_server.idempotency import fingerprint, key_in_flight, key_reused
 from notify_server.ids import IdColumns
-from notify_server.inbox import Told, changes_from_json
+from notify_server.inbox import Told, changes_from_json, decode
 from notify_server.posts import unknown_user
 from notify_server.sql import queries
 
@@ -239,7 +239,7 @@ class CommentWriter:
         batch_id = str(uuid.uuid4())
         rows = [_row(n, pending) for n, pending in enumerate(batch)]
         try:
-            answer = orjson.loads(
+            answer = decode(
                 await self._db.value(
                     _sql.post_comments, batch=orjson.dumps(rows).decode(), batch_id=batch_id, patient=patient
                 )

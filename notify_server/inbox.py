@@ -122,9 +122,14 @@ def decode(text: str) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(text, parse_int=float)
+        return json.loads(text, parse_int=_whole_number)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def _whole_number(digits: str) -> int | float:
+    """A whole one where orjson can write it."""
+    return int(digits) if len(digits) < 19 else float(digits)
 
 
 def changes_from_json(changes: list[dict[str, Any]]) -> list[Change]:

@@ -58,7 +58,10 @@ class Retention:
                 )
             )
             if answer["busy"]:
-                return None
+                if after is None:
+                    return None
+                await asyncio.sleep(_PAUSE_S)  # another began meanwhile: in turn, then
+                continue
             pruned += answer["pruned"]
             progress(pruned)
             after = answer["last"]

@@ -390,6 +390,31 @@ async def test_a_message_repeats_no_value(server: Running) -> None:
         assert "canary" not in (await way(operation, values))["error"]
 
 
+async def test_half_a_character_is_a_value_in_arguments_alone(server: Running) -> None:
+    """The stock client escapes it, as here; a name goes into logs, and what CONNECT brings is no text for people."""
+    half = "\\ud800"
+    for frames, closes in (
+        (["40{}", f'420["notifications:read",{{"topic":"{half}"}}]'], False),
+        (["40{}", f'42["nobody takes this","{half}"]', '420["notifications:counts"]'], False),
+        (["40{}", f'42["{half}"]'], True),
+        (["40{}", f'42["x","{half}",NaN]'], True),
+        (["40{}", f'42["x","{half}"'], True),
+        ([f'40{{"token":"{half}"}}'], True),
+    ):
+        async with server.http.ws_connect(
+            f"{server.url}/socket.io/?EIO=4&transport=websocket", headers={"Authorization": "User 1"}
+        ) as ws:
+            for frame in frames:
+                await ws.send_str(frame.replace("40{}", '40{"userId":1}'))
+            got = ""
+            async with asyncio.timeout(5):
+                async for message in ws:
+                    got += str(message.data)
+                    if "430[" in got:
+                        break
+            assert ("430[" in got) != closes, (frames, got)
+
+
 async def test_a_bad_filter_or_cursor_is_refused_by_its_name(server: Running) -> None:
     bad: list[tuple[str, list[str]]] = [
         ("status", ["read", "", "ALL"]), ("type", ["", "a\0", "x" * 256]), ("topic", ["", "\n", "x" * 256]),

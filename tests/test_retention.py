@@ -147,6 +147,25 @@ async def test_one_server_at_a_time_prunes(db: Database, old: Sql, direct_url: s
     assert await Retention(db, 90).prune() == 6
 
 
+async def test_another_server_that_begins_meanwhile_does_not_end_it(
+    db: Database, other: Sql, direct_url: str, small_steps: None
+) -> None:
+    for user in range(5):
+        deliver(other, 6, user=user)
+    age(other, 91)
+    with sql(direct_url) as elsewhere:
+
+        def meanwhile(pruned: int) -> None:
+            if pruned == 12:
+                elsewhere.run("BEGIN")
+                elsewhere.run("SELECT pg_advisory_xact_lock(%s)", PRUNE_LOCK)
+                asyncio.get_running_loop().call_later(0.1, elsewhere.run, "COMMIT")
+
+        async with asyncio.timeout(5):
+            assert await Retention(db, 90).prune(meanwhile) == 30
+    assert counts_agree(other)
+
+
 async def test_a_held_inbox_is_left_for_the_next_time_and_nobody_waits(
     db: Database, other: Sql, direct_url: str
 ) -> None:

@@ -220,3 +220,18 @@ async def test_two_servers_on_one_database_reach_each_other_s_sockets(
         got = [event["commentId"] for event in await client.notified(3, timeout_s=3)]
         assert got[:2] == [comment["id"] for comment in written]
         assert len(got) == 3
+
+
+async def test_a_number_beyond_a_double_s_range_spoils_nobody_s_offset(
+    server: Running, nodes: NodeClients, other: Sql
+) -> None:
+    """Also of those that were delivered in the same step."""
+    ada, grace = [await nodes.open(server.url, {"userId": user}).connected() for user in (ADA, GRACE)]
+    other.run("""SELECT notify.send('1', 'note', '{"n": 1e400}'), notify.send('2', 'note', '{"n": 7}')""")
+    assert await grace.notified() == [{"type": "note", "n": 7}]
+    assert await ada.notified() == [{"type": "note", "n": None}]
+    for client in (ada, grace):
+        assert client.seqs == [1]
+        (offset,) = client.offsets
+        assert offset.startswith("1.")
+        assert len(offset.split(".")) == 2

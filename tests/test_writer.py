@@ -352,3 +352,15 @@ async def test_where_it_cannot_be_learnt_the_answer_says_so(db: Database, monkey
     answer = await outcome(writer.write(GRACE, "1", "who knows"))
     assert isinstance(answer, OutcomeUnknown)
     assert (answer.status, answer.code) == (503, "outcome_unknown")
+
+
+async def test_a_payload_with_a_number_beyond_a_double_s_range_fails_nobody(server: Running, other: Sql) -> None:
+    other.run("""
+        CREATE OR REPLACE VIEW notify.drafts AS
+        SELECT c.id AS comment_id, p.author_id::text AS user_id, 'comment' AS type,
+               jsonb_build_object('n', 1e400::numeric) AS payload,
+               'post:' || p.id AS topic, c.author_id::text AS actor_id, p.id::text AS post_id
+        FROM notify.comments c JOIN notify.posts p ON p.id = c.post_id""")
+    comment = await server.comment(2, 1)
+    assert other.run("SELECT id FROM comments") == [comment["id"]]
+    assert other.value("SELECT count(*) FROM notify.notification") == 1
