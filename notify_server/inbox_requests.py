@@ -87,7 +87,7 @@ def _parse(kind: type[R], values: object) -> R:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         message = first["msg"].removeprefix("Value error, ")
         if not first["loc"]:
-            raise Invalid(f"needed: {message}") from None
+            raise Invalid(f"needed: {message}", field="seqs") from None
         name = str(first["loc"][0])
         raise Invalid(f"{name} is not valid: {message}", field=name) from None
 

@@ -210,3 +210,19 @@ async def test_one_server_at_a_time_drains(db: Database, other: Sql, direct_url:
             assert got == []
             holder.run("ROLLBACK")
             await eventually(lambda: len(got) == 1)
+
+
+async def test_what_came_back_and_cannot_be_settled_is_set_aside_once(
+    db: Database, drained: list[Notification], other: Sql
+) -> None:
+    other.run("ALTER TABLE comments DROP CONSTRAINT comments_post_id_fkey")
+    other.run(INSERT)
+    await eventually(lambda: inbox(other) == [1])
+    other.run("DELETE FROM posts WHERE id = 1")
+    await eventually(lambda: settled(other) and inbox(other) == [])
+    other.run("ALTER TABLE notify.notification ADD CONSTRAINT no_one CHECK (comment_id <> '1')")
+    other.run("INSERT INTO posts (id, author_id, title, body) VALUES (1, 1, 'One', '…')")
+    async with in_background(Reconciler(db, every_s=0.05).run()):
+        await eventually(lambda: other.value("SELECT count(*) FROM notify.poison") > 0)
+        await asyncio.sleep(SETTLE_S)
+    assert other.run("SELECT key FROM notify.poison") == ["1"]

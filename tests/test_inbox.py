@@ -376,7 +376,7 @@ async def test_what_is_not_valid_is_refused_by_the_field_s_name(other: Sql, way:
         assert is_error(answer, field), (operation, values, answer)
     for values in ({}, {"seqs": None}, {"seqs": [1], "upTo": 1}, {"topic": "a", "upTo": 1}):
         answer = await way("notifications:read", values)
-        assert is_error(answer, None), (values, answer)
+        assert is_error(answer, "seqs"), (values, answer)
         assert "seqs, upTo" in answer["error"]
     assert everything(other, ADA) == before
 

@@ -144,6 +144,25 @@ BEGIN
     END CASE;
 END $$;
 
+-- Sets one row aside. Where a definition is broken (class 42: the drafts' view, a function of ours), a comment is left to
+-- the reconciling scan, which finds it when that is mended; anything else waits for the repair where it is.
+CREATE OR REPLACE FUNCTION notify.set_aside_v1(o notify.outbox, state text, reason text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF o.kind IN ('comment', 'moved') AND left(state, 2) = '42' THEN
+        PERFORM nextval('notify.missed');
+        RETURN;
+    ELSIF left(state, 2) = '42' THEN
+        RAISE EXCEPTION USING ERRCODE = state, MESSAGE = reason;
+    END IF;
+    INSERT INTO notify.poison (id, kind, key, draft, reason)
+    VALUES (o.id, o.kind, o.key, o.draft, state || ': ' || reason) ON CONFLICT DO NOTHING;
+    IF o.kind IN ('comment', 'moved') THEN -- also one that came back: the scan is not to find it again and again
+        INSERT INTO notify.considered (comment_id) VALUES (o.key)
+        ON CONFLICT (comment_id) DO UPDATE SET retracted = false;
+    END IF;
+END $$;
+
 -- One step of the drain: at most max_rows outbox rows, in order of id.
 -- {"busy": another server drains, "more": go on at once, "poisoned": rows set aside, "changes": [change_json_v1, …]}
 CREATE FUNCTION notify.drain_v2(max_rows int) RETURNS jsonb LANGUAGE plpgsql
