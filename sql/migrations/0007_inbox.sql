@@ -27,11 +27,13 @@ CREATE TABLE notify.mute (
     PRIMARY KEY (user_id, topic)
 );
 
--- An entry as clients see it.
-CREATE FUNCTION notify.entry_json_v1(n notify.notification) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT jsonb_build_object('seq', n.seq, 'type', n.type, 'topic', n.topic, 'payload', n.payload,
-        'createdAt', notify.json_time_v1(n.created_at), 'seenAt', notify.json_time_v1(n.seen_at),
-        'readAt', notify.json_time_v1(n.read_at))
+-- An entry as clients see it. It takes columns, not a row: taking a row apart costs more than all the rest.
+CREATE FUNCTION notify.entry_json_v1(seq bigint, type text, topic text, payload jsonb, created_at timestamptz,
+                                     seen_at timestamptz, read_at timestamptz)
+RETURNS jsonb LANGUAGE sql STABLE AS $$
+    SELECT jsonb_build_object('seq', seq, 'type', type, 'topic', topic, 'payload', payload,
+        'createdAt', notify.json_time_v1(created_at), 'seenAt', notify.json_time_v1(seen_at),
+        'readAt', notify.json_time_v1(read_at))
 $$;
 
 -- One change of one inbox, as the server's feeds take it: {"user", "change": {"from", "to", "unread", "unseen", …what}}
@@ -78,10 +80,11 @@ BEGIN
         INSERT INTO notify.notification (user_id, seq, type, payload, topic, actor_id, post_id, comment_id)
         SELECT d.user_id, d.seq, d.type, d.payload, d.topic, d.actor_id, d.post_id, d.comment_id
         FROM numbered d ORDER BY d.n
-        RETURNING notification AS n
+        RETURNING notification.*
     ), entries AS (
-        SELECT (s.n).user_id, jsonb_agg(notify.entry_json_v1(s.n) ORDER BY (s.n).seq) AS added
-        FROM stored s GROUP BY (s.n).user_id
+        SELECT s.user_id, jsonb_agg(notify.entry_json_v1(s.seq, s.type, s.topic, s.payload, s.created_at, NULL, NULL)
+                                    ORDER BY s.seq) AS added
+        FROM stored s GROUP BY s.user_id
     )
     SELECT jsonb_agg(notify.change_json_v1(c.inbox, jsonb_build_object('added', e.added))) INTO changes
     FROM counted c JOIN entries e ON e.user_id = (c.inbox).user_id;

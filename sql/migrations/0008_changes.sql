@@ -320,6 +320,7 @@ END $$;
 CREATE FUNCTION notify.post_comments_v2(batch jsonb, batch_id uuid, patient boolean) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
+    keyed    boolean := jsonb_path_exists(batch, '$[*].key');
     answered jsonb := '[]';
     outcomes jsonb;
     ids      text[];
@@ -329,7 +330,7 @@ BEGIN
     PERFORM set_config('lock_timeout', CASE WHEN patient THEN '2s' ELSE '100ms' END, true),
             set_config('notify.aside', 'on', true);
 
-    IF jsonb_path_exists(batch, '$[*].key') THEN
+    IF keyed THEN
         SELECT coalesce(jsonb_agg(jsonb_build_object('n', r.n, 'status', 'in_flight')), '[]') INTO answered
         FROM jsonb_to_recordset(batch) AS r (n int, author_id text, key text)
         WHERE r.key IS NOT NULL
@@ -369,20 +370,23 @@ BEGIN
     SELECT answered || coalesce(jsonb_agg(jsonb_build_object('n', j.n, 'comment', w.json, 'status',
                          CASE WHEN j.status = 'created' AND w.id IS NULL THEN 'refused' ELSE j.status END)), '[]'),
            -- by the batch's numbers: what was not written now is NULL
-           (SELECT array_agg(x.id ORDER BY r.n) FROM jsonb_to_recordset(batch) AS r (n int)
-            LEFT JOIN (SELECT i.n, v.id::text AS id FROM numbered i JOIN written v ON v.id = i.id) x ON x.n = r.n)
+           CASE WHEN NOT keyed THEN array_agg(w.id::text ORDER BY j.n) ELSE (
+               SELECT array_agg(x.id ORDER BY n) FROM generate_series(0, jsonb_array_length(batch) - 1) n
+               LEFT JOIN (SELECT i.n, v.id::text AS id FROM numbered i JOIN written v ON v.id = i.id) x USING (n)) END
     INTO outcomes, ids
     FROM judged j LEFT JOIN numbered i ON i.n = j.n LEFT JOIN written w ON w.id = i.id;
 
     PERFORM set_config('lock_timeout', CASE WHEN patient THEN '2s' ELSE '500ms' END, true),
             set_config('notify.aside', 'off', true);
 
-    INSERT INTO notify.request_key (user_id, key, fingerprint, answer)
-    SELECT r.author_id, r.key, r.fingerprint, o -> 'comment'
-    FROM jsonb_to_recordset(batch) AS r (n int, author_id text, key text, fingerprint text)
-    JOIN jsonb_array_elements(outcomes) o ON (o ->> 'n')::int = r.n AND o ->> 'status' = 'created'
-    WHERE r.key IS NOT NULL
-    ON CONFLICT DO NOTHING;
+    IF keyed THEN
+        INSERT INTO notify.request_key (user_id, key, fingerprint, answer)
+        SELECT r.author_id, r.key, r.fingerprint, o -> 'comment'
+        FROM jsonb_to_recordset(batch) AS r (n int, author_id text, key text, fingerprint text)
+        JOIN jsonb_array_elements(outcomes) o ON (o ->> 'n')::int = r.n AND o ->> 'status' = 'created'
+        WHERE r.key IS NOT NULL
+        ON CONFLICT DO NOTHING;
+    END IF;
 
     INSERT INTO notify.batch (id, comment_ids) VALUES (batch_id, ids);
     BEGIN

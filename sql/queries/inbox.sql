@@ -23,7 +23,9 @@ SELECT a.nth, e.seq, e.entry::text, coalesce(i.last_seq, 0), coalesce(i.version,
 FROM unnest(%(user_ids)s::text[], %(seqs)s::bigint[]) WITH ORDINALITY AS a (user_id, seq, nth)
 LEFT JOIN notify.inbox i ON i.user_id = a.user_id
 LEFT JOIN LATERAL (
-    SELECT n.seq, notify.entry_json_v1(n) AS entry FROM notify.notification n
+    SELECT n.seq, notify.entry_json_v1(n.seq, n.type, n.topic, n.payload, n.created_at, n.seen_at, n.read_at)
+           AS entry
+    FROM notify.notification n
     WHERE n.user_id = a.user_id AND n.seq > a.seq AND n.read_at IS NULL ORDER BY n.seq LIMIT %(max_rows)s
 ) e ON true
 ORDER BY a.nth, e.seq
@@ -64,7 +66,9 @@ SELECT e.seq, e.entry::text, coalesce(i.unread, 0), coalesce(i.unseen, 0), coale
 FROM (SELECT %(user_id)s::text AS user_id) a
 LEFT JOIN notify.inbox i ON i.user_id = a.user_id
 LEFT JOIN LATERAL (
-    SELECT n.seq, notify.entry_json_v1(n) AS entry FROM notify.notification n
+    SELECT n.seq, notify.entry_json_v1(n.seq, n.type, n.topic, n.payload, n.created_at, n.seen_at, n.read_at)
+           AS entry
+    FROM notify.notification n
     WHERE n.user_id = a.user_id AND (%(before)s::bigint IS NULL OR n.seq < %(before)s)
       AND (NOT %(unread_only)s OR n.read_at IS NULL)
       AND (%(type)s::text IS NULL OR n.type = %(type)s) AND (%(topic)s::text IS NULL OR n.topic = %(topic)s)
