@@ -383,6 +383,9 @@ async def test_connections_that_are_cut_all_the_time_write_each_key_once(
                 await asyncio.sleep(0.03)
         return count
 
+    other.run("""
+        CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.02); RETURN NULL; END';
+        CREATE TRIGGER slowly AFTER INSERT ON comments FOR EACH STATEMENT EXECUTE FUNCTION slowly()""")
     writing = asyncio.gather(*(write(worker) for worker in range(10)))
     cuts = await cut()
     ids = [one for found in await writing for one in found]
