@@ -120,6 +120,7 @@ def create_app(
     realtime.attach(app, settings.socket_path)
     if extend is not None:
         extend(realtime.server)
+        realtime.check_handlers()
     add_route(app, "GET", "/livez", health.livez)
     add_route(app, "GET", "/readyz", health.readyz)
     for prefix in ("", settings.api_prefix) if settings.api_prefix else ("",):

@@ -41,6 +41,7 @@ class Drain:
     def __init__(self, db: Database, told: Told) -> None:
         self._db = db
         self._told = told
+        self._after: int | None = None  # this time round, rows were passed over
         self._rotated_at = 0.0
         self._away = False
 
@@ -59,13 +60,14 @@ class Drain:
 
     async def _step(self) -> float:
         """One chunk; gives the seconds to wait before the next."""
-        answer = await _ask(self._db, _sql.drain, max_rows=_CHUNK_ROWS)
+        answer = await _ask(self._db, _sql.drain, max_rows=_CHUNK_ROWS, after=self._after)
         if answer["busy"]:
             return _STANDBY_S
         hit("after_commit")
         self._told(changes_from_json(answer["changes"]))
         if answer["poisoned"]:
             log.error("outbox_rows_set_aside", extra={"rows": answer["poisoned"], "table": "notify.poison"})
+        self._after = answer["after"] if answer["more"] else None
         return 0 if answer["more"] else _POLL_S
 
     async def _rotate(self) -> None:

@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -292,13 +292,13 @@ class Feeds:
         """The one place where a room hears of a notification."""
         if notification.seq > feed.head:
             feed.head = notification.seq
-            self._sockets.emit_to_room(notification, _offset(feed, notification))
+            _guarded(self._sockets.emit_to_room, notification, _offset(feed, notification))
 
     def _tell(self, feed: _Feed, version: int, body: dict[str, Any]) -> None:
         """The one place where a room hears of a change."""
         feed.version, feed.unread, feed.unseen = version, body["unread"], body["unseen"]
         if feed.tag is not None:
-            self._sockets.tell_room(feed.user_id, body)
+            _guarded(self._sockets.tell_room, feed.user_id, body)
         if feed.awaited:
             feed.awaited = False
             for socket in list(feed.sockets.values()):
@@ -312,10 +312,11 @@ class Feeds:
         added = [notification for notification in stretch.notifications if notification.seq > feed.head]
         for notification in added:
             self._advance(feed, notification)
-        feed.head = max(feed.head, stretch.upto)  # the newest may have been deleted again
         if not stretch.complete:
-            feed.in_part = True
+            feed.in_part = feed.in_part or stretch.upto > feed.head or bool(added)
+            feed.head = max(feed.head, stretch.upto)
             return
+        feed.head = max(feed.head, stretch.upto)  # the newest may have been deleted again
         body: dict[str, Any] = {
             "from": since, "to": stretch.version, "unread": stretch.unread, "unseen": stretch.unseen,
         }  # fmt: skip
@@ -372,6 +373,8 @@ class Feeds:
         """Live where it may be; else it is caught up."""
         if not socket.joined or socket.slow or socket.live or socket.pulling:
             return
+        if self._feeds.get(feed.user_id) is not feed:
+            return  # it is being cut
         if socket.cursor == feed.head:
             self._go_live(feed, socket)
         elif socket.cursor < feed.head:
@@ -406,27 +409,23 @@ class Feeds:
                 await asyncio.sleep(_POLL_S)
                 continue
             if stretch is None:
+                if self._feeds.get(feed.user_id) is not feed:
+                    return
                 continue
             for notification in stretch.notifications:
                 if feed.sockets.get(socket.sid) is not socket or socket.slow:
                     return
-                self._sockets.emit_to_socket(socket.sid, notification, _offset(feed, notification))
+                _guarded(self._sockets.emit_to_socket, socket.sid, notification, _offset(feed, notification))
                 socket.cursor = notification.seq
             socket.cursor = max(socket.cursor, stretch.upto)
 
     # --- the database's past --------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
-        recovery = self.recovery
-        if recovery is not None:
-            epoch = await self._inbox.epoch()
-            if epoch != recovery.epoch:
-                log.warning("epoch_changed")
-                self.recovery = recovery.in_epoch(epoch)
-                self._arrived.clear()
-                self._feeds.clear()
-                for sid in list(self._by_sid):
-                    self._sockets.cut(sid)
+        try:
+            await self._look_at_epoch()
+        except NotifyError as error:  # versions are compared all the same
+            _log_failure("epoch_not_read", error)
         known = {user_id: feed.version for user_id, feed in self._feeds.items() if feed.version is not None}
         users = list(known)
         for start in range(0, len(users), _POLL_USERS):
@@ -440,6 +439,19 @@ class Feeds:
                     self._went_back(feed)
                 elif version > feed.version:
                     self._pull_soon(feed)
+
+    async def _look_at_epoch(self) -> None:
+        recovery = self.recovery
+        if recovery is None:
+            return
+        epoch = await self._inbox.epoch()
+        if epoch != recovery.epoch:
+            log.warning("epoch_changed")
+            self.recovery = recovery.in_epoch(epoch)
+            self._arrived.clear()
+            self._feeds.clear()
+            for sid in list(self._by_sid):
+                self._sockets.cut(sid)
 
     def _went_back(self, feed: _Feed) -> None:
         """A restored copy, in the same epoch: whoever remembers what it does not have begins anew."""
@@ -468,6 +480,14 @@ class Feeds:
         for user_id, seq in writing.items():
             if self._arrived.get(user_id) == seq:
                 del self._arrived[user_id]
+
+
+def _guarded(tell: Callable[..., None], *what: Any) -> None:
+    """What cannot be encoded (nested too deeply, say) stands in nobody's way: it is in the log, and left out."""
+    try:
+        tell(*what)
+    except Exception:
+        log.exception("not_told")
 
 
 def _log_failure(what: str, error: NotifyError) -> None:

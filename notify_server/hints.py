@@ -72,6 +72,8 @@ class Hints:
                     pause_s = await self._listen()
                 except NotifyError as error:
                     self._say("hints_lost", logging.WARNING, code=error.code)
+                    if self._peers:  # who hears nothing may still be heard
+                        self._peers_until = asyncio.get_running_loop().time() + _PEER_S
                 await asyncio.sleep(pause_s)
         finally:
             if self._telling is not None:

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 _sql = queries("inbox")
 
 _AT_ONCE = 500  # inboxes whose state is asked in one query
-_PULLS_AT_ONCE = 50  # each may give a whole stretch
+_PULLS_AT_ONCE = 20  # each may give a whole stretch
+_STRETCH_BYTES = 128_000  # of payloads, or one row where that is larger
 _STEP_ROWS = 1000
 _MAX_MUTES = 1000
 
@@ -193,17 +194,17 @@ class Inbox:
     async def _ask_stretches(self, questions: list[tuple[str, int]], max_rows: int) -> list[Stretch]:
         rows = await self._db.fetch(
             _sql.after, user_ids=[user_id for user_id, _ in questions], seqs=[seq for _, seq in questions],
-            max_rows=max_rows,
+            max_rows=max_rows, max_bytes=_STRETCH_BYTES,
         )  # fmt: skip
         by_question: list[list[Any]] = [[] for _ in questions]
         for row in rows:
             by_question[row[0] - 1].append(row[1:])
-        return [_stretch(user_id, own, max_rows) for (user_id, _), own in zip(questions, by_question, strict=True)]
+        return [_stretch(user_id, own) for (user_id, _), own in zip(questions, by_question, strict=True)]
 
 
-def _stretch(user_id: str, rows: list[tuple[Any, ...]], max_rows: int) -> Stretch:
-    last_seq, version, altered, unread, unseen = rows[-1][2:]
-    complete = len(rows) < max_rows
+def _stretch(user_id: str, rows: list[tuple[Any, ...]]) -> Stretch:
+    more, last_seq, version, altered, unread, unseen = rows[-1][2:]
+    complete = not more
     found = [Notification(user_id, seq, entry) for seq, entry in _entries(rows)]
     return Stretch(found, last_seq if complete else rows[-1][0], complete, version, altered, unread, unseen)
 
@@ -214,8 +215,10 @@ def _entries(rows: list[tuple[Any, ...]]) -> list[tuple[int, dict[str, Any]]]:
     for row in rows:
         if row[0] is not None:
             try:
-                found.append((row[0], decode(row[1])))
-            except ValueError:
+                entry = decode(row[1])
+                orjson.dumps(entry)  # which takes less than loads gives: 254 levels
+                found.append((row[0], entry))
+            except (ValueError, TypeError, RecursionError):
                 log.exception("notification_not_readable", extra={"seq": row[0]})
     return found
 

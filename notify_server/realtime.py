@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -13,7 +14,7 @@ from aiohttp import web
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from notify_server.auth import Identity
-from notify_server.errors import Forbidden, NoCredential, NotifyError, Unauthorized, Unavailable
+from notify_server.errors import ConfigError, Forbidden, NoCredential, NotifyError, Unauthorized, Unavailable
 from notify_server.failpoints import hit
 from notify_server.feed import Feeds
 from notify_server.gate import Gate
@@ -50,10 +51,17 @@ class Realtime:
         self._gate = gate
         self._max_sockets_per_user = max_sockets_per_user
         self._expiries: dict[str, float] = {}
-        self.server.on("connect", self._connect)
-        self.server.on("disconnect", self._disconnect)
-        for event in InboxRequests.OPERATIONS:
-            self.server.on(event, functools.partial(self._operate, event))
+        self._own: dict[str, Callable[..., Any]] = {"connect": self._connect, "disconnect": self._disconnect}
+        self._own |= {event: functools.partial(self._operate, event) for event in InboxRequests.OPERATIONS}
+        for event, handler in self._own.items():
+            self.server.on(event, handler)
+
+    def check_handlers(self) -> None:
+        """Raises ConfigError where an app has put a handler of its own in the place of one of ours: nobody's identity
+        would be asked for, and nobody's leaving noticed."""
+        for event, handler in self._own.items():
+            if self.server.handlers["/"].get(event) is not handler:
+                raise ConfigError(f"extend: the event {event} is notify-server's own in the namespace /; use another")
 
     def attach(self, app: web.Application, path: str) -> None:
         self.server.attach(app, path)
@@ -117,7 +125,10 @@ class Realtime:
             raise Unavailable("the server is starting or stopping", code="not_ready")
         try:
             token, claimed_id = _read_auth(auth, environ.get("QUERY_STRING", ""))
-            identity = await self._identify(sid, environ["aiohttp.request"], token, claimed_id)
+            request = environ.get("aiohttp.request")
+            if request is None:  # let go when this transport got in for the first time
+                raise Unavailable("connect again on a transport of its own", code="connect_again")
+            identity = await self._identify(sid, request, token, claimed_id)
         except NotifyError as error:
             if error.retryable:
                 raise

@@ -571,3 +571,36 @@ async def test_whatever_changes_each_socket_is_told_all_of_it_in_order(
         for before, after in zip(screens.told[sid], screens.told[sid][1:], strict=False):
             assert before["to"] <= after["from"] <= after["to"]
             assert before["to"] == after["from"] or after["from"] == after["to"]  # a gap only where it was slow
+
+
+async def test_versions_are_compared_also_where_the_epoch_cannot_be_read(
+    feeds: Feeds, screens: Screens, other: Sql
+) -> None:
+    await join(feeds, "a")
+    other.run("ALTER FUNCTION notify.epoch_v1 RENAME TO epoch_away")
+    async with in_background(feeds.watch()):
+        deliver(other, 1)
+        await eventually(lambda: screens.shown["a"] == [1], timeout_s=3)
+
+
+async def test_a_feed_that_is_gone_is_not_read_again_and_again(
+    db: Database, screens: Screens, other: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+
+    class Counted(Inbox):
+        async def after(self, user_id: str, seq: int, max_rows: int) -> Stretch:
+            nonlocal reads
+            reads += 1
+            return await super().after(user_id, seq, max_rows)
+
+    inbox = Counted(db)
+    screens.feeds = feeds = Feeds(inbox, screens, recovery := Recovery("a secret of the tests", await inbox.epoch()))
+    monkeypatch.setattr(screens, "cut", lambda _sid: None)  # its handlers are still at work
+    deliver(other, *range(10))
+    await join(feeds, "a")
+    await feeds.open(ADA, "b", recovery.new_pid(ADA, 0))
+    other.run("DELETE FROM notify.notification; UPDATE notify.inbox SET last_seq = 0, version = 0")
+    feeds.joined("b")
+    await asyncio.sleep(0.5)
+    assert reads < 5

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from notify_server.errors import ConfigError
 from tests.clients import NodeClients
 from tests.conftest import Running, StartServer
 from tests.inboxes import ADA, GRACE, LINUS
@@ -470,3 +471,23 @@ async def test_a_database_that_is_away_while_arrivals_are_written_costs_nothing(
             await asyncio.sleep(0.5)
             holder.run("ROLLBACK")
         await eventually(lambda: arrived(other) == 1)
+
+
+@pytest.mark.parametrize("event", ["connect", "disconnect", "notifications:list", "mutes:add"])
+async def test_an_app_cannot_take_the_place_of_our_handlers(start_server: StartServer, event: str) -> None:
+    """Nobody's identity would be asked for."""
+    with pytest.raises(ConfigError, match=event):
+        await start_server(lambda sio: sio.on(event, lambda *_args: None))
+    await start_server(lambda sio: sio.on("typing", lambda *_args: None))
+
+
+async def test_connecting_again_on_the_same_transport_takes_another(
+    server: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("notify_server.transport.connecting._HOLD_S", (0.1, 0.2))
+    async with session(server.http, server.url, {"userId": ADA}) as tab:
+        await tab.websocket.send_str("41")
+        await tab.websocket.send_str('40{"userId":1}')
+        await tab.until_closed()
+    (record,) = [record for record in caplog.records if record.message == "connect_failed"]
+    assert record.__dict__["code"] == "connect_again"

@@ -35,9 +35,10 @@ async def _connect_to_first(dsn: str, timeout_s: float) -> Connection:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, options.get("port", 5432), type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-    for address in addresses[:-1]:
-        with contextlib.suppress(psycopg2.OperationalError):
-            return await _connect_to({**options, "hostaddr": address}, timeout_s)
+    for address in addresses[:-1]:  # one that says nothing leaves time for the others
+        with contextlib.suppress(psycopg2.OperationalError, OSError):
+            async with asyncio.timeout(timeout_s / len(addresses)):
+                return await _connect_to({**options, "hostaddr": address}, timeout_s)
     return await _connect_to({**options, "hostaddr": addresses[-1]}, timeout_s)
 
 

@@ -127,6 +127,11 @@ class Connection(aiopg.connection.Connection):  # type: ignore[misc]
         finally:
             self._waiter = None
 
+    def discard_notifications(self) -> None:
+        """Of somebody's LISTEN, which a pooler has left behind on the connection that it lent us."""
+        while not self._notifies.empty():
+            self._notifies.get_nowait()
+
     @property
     def reusable(self) -> bool:
         return (

@@ -96,6 +96,7 @@ class Database:
                 yield connection
             finally:
                 self._in_use.discard(connection)
+                connection.discard_notifications()
                 if connection.reusable and not self._closed:
                     self._idle.append(connection)
                 else:

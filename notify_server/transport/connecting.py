@@ -153,7 +153,7 @@ class Connecting:
             if not server.always_connect:
                 await self._let_in(session, namespace, sid, answer)
             self._settle(session)
-            server.joined(sid, namespace)
+            server.joined(session, sid, namespace)
 
     async def _let_in(
         self, session: Session, namespace: str, sid: str, answer: dict[str, Any] | None = None

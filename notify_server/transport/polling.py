@@ -42,7 +42,7 @@ class Polling:
 
     name: ClassVar[str] = "polling"
     __slots__ = (
-        "_answer_to", "_handed_bytes", "_over_high_water", "_poll", "_queued_bytes", "_session", "_waiting", "posting",
+        "_answer_to", "_handed_bytes", "_poll", "_queued_bytes", "_session", "_waiting", "over_high_water", "posting",
     )  # fmt: skip
 
     def __init__(self, session: Session) -> None:
@@ -50,7 +50,7 @@ class Polling:
         self._waiting: list[Encoded] = []
         self._poll: _Poll | None = None
         self._answer_to: asyncio.Transport | None = None
-        self._over_high_water = False
+        self.over_high_water = False
         self._queued_bytes = 0
         self._handed_bytes = 0
         self.posting = False
@@ -86,8 +86,8 @@ class Polling:
             session.engine.cut_slow(session)  # but one message may be larger than all that may wait
             return
         session.engine.stalls.watch(session)
-        if waiting_bytes > limits.high_water_bytes and not self._over_high_water:
-            self._over_high_water = True
+        if waiting_bytes > limits.high_water_bytes and not self.over_high_water:
+            self.over_high_water = True
             session.engine.slow(session)
 
     async def poll(self, request: web.Request) -> list[Encoded]:
@@ -108,12 +108,18 @@ class Polling:
 
     def take(self) -> list[Encoded]:
         """All that waits."""
+        was_slow = self.over_high_water
+        packets = self.hand_over()
+        if was_slow and self._session is not None:
+            self._session.engine.writable(self._session)
+        return packets
+
+    def hand_over(self) -> list[Encoded]:
+        """The same, for who sends it himself, and then tells that more can be taken."""
         packets, self._waiting = self._waiting, []
         self._handed_bytes += self._queued_bytes
         self._queued_bytes = 0
-        if self._over_high_water and self._session is not None:
-            self._over_high_water = False
-            self._session.engine.writable(self._session)
+        self.over_high_water = False
         return packets
 
     def close(self, last: Encoded) -> None:

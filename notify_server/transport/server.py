@@ -166,8 +166,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     def has_several_namespaces(self) -> bool:
         return len({*self.handlers, *self.namespace_handlers}) > 1
 
-    def joined(self, sid: str, namespace: str) -> None:
-        if self._connected is not None and namespace == "/":
+    def joined(self, session: Session, sid: str, namespace: str) -> None:
+        if namespace != "/":
+            return
+        if session.transport.waiting_bytes > self.eio.limits.high_water_bytes:
+            self.eio.slow(session)
+        if self._connected is not None:
             self._connected(sid)
 
     def _received(self, session: Session, data: str | bytes) -> None:
@@ -290,6 +294,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         except Exception:
             log.exception("disconnect_handler_failed")
         finally:
+            session = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, namespace) or "")
+            if session is not None and namespace == "/":
+                session.forget_proofs()
             self.manager.basic_disconnect(sid, namespace)
 
     def _telling(self, tell: Callable[..., None]) -> Callable[..., None]:

@@ -91,6 +91,10 @@ class Session:
         if not self._proof_in:
             self._ask()
 
+    def forget_proofs(self) -> None:
+        """What was asked for was somebody else's: the socket has left, or another comes on this transport."""
+        self._proof_in = self._mark = self._asked = 0
+
     def _ask(self) -> None:
         self._asked = self._mark
         self.ping()
@@ -174,10 +178,13 @@ class Session:
         polling, self.transport = self.transport, websocket
         self.upgrading = None
         if isinstance(polling, Polling):
-            waiting = polling.take()
+            was_slow = polling.over_high_water
+            waiting = polling.hand_over()
             polling.close(NOOP_PACKET)
             for packet in waiting:
                 websocket.send(packet)
+            if was_slow and websocket.waiting_bytes <= self.engine.limits.high_water_bytes:
+                self.engine.writable(self)  # not before: what follows must not overtake what waited
         if self.paused:
             websocket.pause_reading()
 

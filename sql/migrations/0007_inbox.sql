@@ -252,6 +252,7 @@ END $$;
 CREATE FUNCTION notify.prune_v1(cutoff timestamptz, after text, max_users int, max_rows int) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
+    max_total CONSTANT int := 5000; -- all of their inboxes are held until the last of them is deleted
     users  text[];
     due    text[];
     n_rows bigint;
@@ -273,7 +274,7 @@ BEGIN
             SELECT o.user_id, o.seq FROM unnest(due) d CROSS JOIN LATERAL (
                 SELECT o.user_id, o.seq, o.created_at FROM notify.notification o
                 WHERE o.user_id = d ORDER BY o.seq LIMIT max_rows) o
-            WHERE o.created_at < cutoff) old
+            WHERE o.created_at < cutoff LIMIT max_total) old
         WHERE n.user_id = old.user_id AND n.seq = old.seq
         RETURNING n.user_id, n.seq, n.read_at, n.seen_at
     ), summed AS (
@@ -288,7 +289,7 @@ BEGIN
     )
     SELECT coalesce(sum(n), 0), max(n) INTO n_rows, most FROM summed;
     RETURN jsonb_build_object('busy', false, 'pruned', n_rows, 'last', CASE
-        WHEN most = max_rows THEN coalesce(after, '')
+        WHEN most = max_rows OR n_rows = max_total THEN coalesce(after, '')
         WHEN cardinality(users) = max_users THEN users[max_users] END);
 END $$;
 

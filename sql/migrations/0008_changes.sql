@@ -87,7 +87,10 @@ BEGIN
             SELECT c.id::text FROM notify.comments c JOIN notify.considered k ON k.comment_id = c.id::text
             WHERE c.author_id = notify.to_person_id(key) AND k.retracted ORDER BY c.id), false);
     ELSE
-        taken := ARRAY(SELECT n FROM notify.notification n WHERE n.actor_id = key OR n.user_id = key LIMIT max_rows);
+        taken := ARRAY(SELECT x.n FROM (
+            (SELECT n FROM notify.notification n WHERE n.actor_id = key LIMIT max_rows) UNION ALL
+            (SELECT n FROM notify.notification n
+             WHERE n.user_id = key AND n.actor_id IS DISTINCT FROM key LIMIT max_rows)) x LIMIT max_rows);
         changes := notify.remove_all_v1(taken);
         UPDATE notify.considered k SET retracted = true
         WHERE k.comment_id IN (SELECT t.comment_id FROM unnest(taken) t);
@@ -163,23 +166,40 @@ BEGIN
     END IF;
 END $$;
 
--- One step of the drain: at most max_rows outbox rows, in order of id.
--- {"busy": another server drains, "more": go on at once, "poisoned": rows set aside, "changes": [change_json_v1, …]}
-CREATE FUNCTION notify.drain_v2(max_rows int) RETURNS jsonb LANGUAGE plpgsql
+-- Whose inboxes an outbox row is about, where that can be told.
+CREATE FUNCTION notify.row_users_v1(o notify.outbox) RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN o.kind = 'send' THEN ARRAY[o.draft ->> 'user_id']
+        WHEN o.kind IN ('comment', 'moved') THEN ARRAY(
+            SELECT d.user_id FROM notify.drafts d WHERE d.comment_id = notify.to_comment_id(o.key)
+            UNION SELECT n.user_id FROM notify.notification n WHERE n.comment_id = o.key)
+        ELSE '{}' END
+$$;
+
+-- One step of the drain: at most max_rows outbox rows behind the id `after`, in order of id. Rows of an inbox that
+-- somebody holds are passed over, and wait for the next time round, so that they make no other wait.
+-- {"busy": another server drains, "more": go on at once, "after": … behind this id, "poisoned": rows set aside,
+--  "changes": [change_json_v1, …]}
+CREATE FUNCTION notify.drain_v2(max_rows int, after bigint) RETURNS jsonb LANGUAGE plpgsql
 SET row_security = off AS $$ -- an error where a policy would hide rows: what it hides must not pass for deleted
 DECLARE
-    taken     notify.outbox[];
-    run       record;
-    settled   record;
-    o         notify.outbox;
-    changes   jsonb := '[]';
-    n_settled int := 0;
-    poisoned  int := 0;
+    taken    notify.outbox[];
+    run      record;
+    settled  record;
+    o        notify.outbox;
+    gone     notify.outbox[];
+    held     text[] := '{}';
+    users    text[];
+    changes  jsonb := '[]';
+    n_done   int := 0;
+    poisoned int := 0;
+    passed   boolean := false;
+    upto     bigint;
 BEGIN
     IF NOT notify.try_drain_lock_v1() THEN
         RETURN jsonb_build_object('busy', true);
     END IF;
-    taken := ARRAY(SELECT x FROM notify.outbox x ORDER BY x.id LIMIT max_rows);
+    taken := ARRAY(SELECT x FROM notify.outbox x WHERE x.id > coalesce(after, 0) ORDER BY x.id LIMIT max_rows);
 
     <<runs>>
     FOR run IN
@@ -191,39 +211,56 @@ BEGIN
                     FROM unnest(taken) t) c) r
         GROUP BY r.run ORDER BY r.run
     LOOP
-        IF n_settled > 0 THEN
-            -- Inboxes are held by now: to wait for another could close a circle. The next step begins with this run.
-            SET LOCAL lock_timeout = '1ms';
-        END IF;
+        gone := run.rows;
         BEGIN
+            IF n_done > 0 THEN
+                -- Inboxes are held by us by now: to wait for another could close a circle. The next step begins here.
+                SET LOCAL lock_timeout = '1ms';
+            ELSE
+                SET LOCAL lock_timeout = '200ms';
+            END IF;
             SELECT * INTO settled FROM notify.settle_v2(run.rows);
             changes := changes || settled.changes;
             EXIT runs WHEN NOT settled.done;
         EXCEPTION WHEN OTHERS THEN
-            EXIT runs WHEN SQLSTATE = '55P03' AND n_settled > 0;
-            IF notify.passing_v1(SQLSTATE) THEN
+            EXIT runs WHEN SQLSTATE = '55P03' AND n_done > 0;
+            IF SQLSTATE <> '55P03' AND notify.passing_v1(SQLSTATE) THEN
                 RAISE;
             END IF;
+            gone := '{}';
             FOREACH o IN ARRAY run.rows LOOP -- one of them is to blame: each alone
                 BEGIN
-                    SET LOCAL lock_timeout = '200ms';
+                    SET LOCAL lock_timeout = '20ms';
+                    users := notify.row_users_v1(o);
+                    IF users && held THEN
+                        passed := true;
+                        CONTINUE;
+                    END IF;
                     SELECT * INTO settled FROM notify.settle_v2(ARRAY[o]);
                     changes := changes || settled.changes;
+                    EXIT runs WHEN NOT settled.done;
                 EXCEPTION WHEN OTHERS THEN
-                    IF notify.passing_v1(SQLSTATE) THEN
+                    IF SQLSTATE = '55P03' THEN
+                        held := held || users;
+                        passed := true;
+                        CONTINUE;
+                    ELSIF notify.passing_v1(SQLSTATE) THEN
                         RAISE;
                     END IF;
                     PERFORM notify.set_aside_v1(o, SQLSTATE, SQLERRM);
                     poisoned := poisoned + 1;
                 END;
+                gone := gone || o;
             END LOOP;
         END;
-        PERFORM notify.remove_v1(run.rows);
-        n_settled := n_settled + cardinality(run.rows);
+        PERFORM notify.remove_v1(gone);
+        n_done := n_done + cardinality(run.rows);
+        upto := run.rows[cardinality(run.rows)].id;
     END LOOP;
 
     RETURN jsonb_build_object('busy', false, 'poisoned', poisoned, 'changes', changes,
-        'more', cardinality(taken) = max_rows OR n_settled < cardinality(taken));
+        'more', cardinality(taken) = max_rows OR n_done < cardinality(taken),
+        'after', CASE WHEN passed THEN upto ELSE after END);
 END $$;
 
 -- Puts comments into the outbox that nothing told us of (a trigger's guard swallowed an error, or the trigger was away),
@@ -256,6 +293,25 @@ BEGIN
     PERFORM notify.append_v1('comment', unknown);
     RETURN jsonb_build_object('busy', false, 'found', cardinality(unknown),
         'last', CASE WHEN NOT newest AND cardinality(ids) = max_rows THEN ids[max_rows] END);
+END $$;
+
+-- As before (0001), but for the depth: deeper ones could be stored, and be told to nobody.
+CREATE OR REPLACE FUNCTION notify.send(user_id text, type text, payload jsonb DEFAULT '{}', topic text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF coalesce(user_id, '') = '' OR length(user_id) > 255 THEN
+        RAISE EXCEPTION 'notify.send: user_id must have 1 to 255 characters' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF coalesce(type, '') = '' OR length(type) > 64 THEN
+        RAISE EXCEPTION 'notify.send: type must have 1 to 64 characters' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF jsonb_typeof(payload) IS DISTINCT FROM 'object' OR payload ? 'type' OR length(payload::text) > 65536
+          OR jsonb_path_exists(payload, '$.**{101}') THEN
+        RAISE EXCEPTION 'notify.send: payload must be a JSON object of at most 65536 characters and 100 levels, without'
+            ' the key "type"' USING ERRCODE = 'invalid_parameter_value';
+    ELSIF length(topic) > 255 THEN
+        RAISE EXCEPTION 'notify.send: topic must have at most 255 characters' USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM notify.append_v1('send', ARRAY[NULL::text],
+        jsonb_build_object('user_id', user_id, 'type', type, 'payload', payload, 'topic', topic));
 END $$;
 
 -- What a request that came with a key was answered, so that the same request again gets the same answer.

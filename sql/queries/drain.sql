@@ -1,6 +1,6 @@
 -- name: drain
 -- One step of the drain.
-SELECT notify.drain_v2(%(max_rows)s)::text
+SELECT notify.drain_v2(%(max_rows)s, %(after)s::bigint)::text
 
 -- name: rotate
 -- Keeps the outbox small; gives its bytes.

@@ -16,17 +16,22 @@ LEFT JOIN LATERAL (
 ORDER BY a.nth
 
 -- name: after
--- Unread notifications behind a seq, for several inboxes, in one snapshot:
--- [which, seq or NULL, entry, last seq, version, altered, unread, unseen]
-SELECT a.nth, e.seq, e.entry::text, coalesce(i.last_seq, 0), coalesce(i.version, 0), coalesce(i.altered, 0),
+-- Unread notifications behind a seq, for several inboxes, in one snapshot, bounded in rows and in bytes of payloads:
+-- [which, seq or NULL, entry, whether there are more behind it, last seq, version, altered, unread, unseen]
+SELECT a.nth, e.seq, e.entry::text, e.more, coalesce(i.last_seq, 0), coalesce(i.version, 0), coalesce(i.altered, 0),
        coalesce(i.unread, 0), coalesce(i.unseen, 0)
 FROM unnest(%(user_ids)s::text[], %(seqs)s::bigint[]) WITH ORDINALITY AS a (user_id, seq, nth)
 LEFT JOIN notify.inbox i ON i.user_id = a.user_id
 LEFT JOIN LATERAL (
-    SELECT n.seq, notify.entry_json_v1(n.seq, n.type, n.topic, n.payload, n.created_at, n.seen_at, n.read_at)
-           AS entry
-    FROM notify.notification n
-    WHERE n.user_id = a.user_id AND n.seq > a.seq AND n.read_at IS NULL ORDER BY n.seq LIMIT %(max_rows)s
+    SELECT w.seq, w.more,
+           notify.entry_json_v1(w.seq, w.type, w.topic, w.payload, w.created_at, w.seen_at, w.read_at) AS entry
+    FROM (SELECT n.*, lead(n.seq) OVER way IS NOT NULL AS more, row_number() OVER way AS nth,
+                 sum(octet_length(n.payload::text)) OVER way AS bytes
+          FROM (SELECT n.* FROM notify.notification n
+                WHERE n.user_id = a.user_id AND n.seq > a.seq AND n.read_at IS NULL
+                ORDER BY n.seq LIMIT %(max_rows)s + 1) n
+          WINDOW way AS (ORDER BY n.seq)) w
+    WHERE w.nth = 1 OR (w.nth <= %(max_rows)s AND w.bytes <= %(max_bytes)s)
 ) e ON true
 ORDER BY a.nth, e.seq
 

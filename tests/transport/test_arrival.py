@@ -153,3 +153,47 @@ async def test_without_offsets_events_go_out_as_they_are() -> None:
         ws = await let_in(peer)
         await sio.emit("e", "text", to=_only_sid(peer))
         assert await ws.message() == '42["e","text"]'
+
+
+async def test_a_proof_that_was_asked_of_one_socket_is_none_of_the_next_on_its_transport(
+    proofs: Proofs,
+) -> None:
+    sio = Server(async_mode="aiohttp", proved=proofs)
+    sio.on("connect", lambda *_args: None)
+    sio.on("connect", lambda *_args: None, namespace="/other")  # keeps the transport open
+    async with serving(sio) as peer:
+        ws = await let_in(peer)
+        sio.emit_now("n", 1, room=_only_sid(peer), mark=50)
+        await ws.messages(2)
+        await ws.send("41", "40")
+        assert str(await ws.message()).startswith("40{")
+        await ws.send("3")  # to the first one's ping
+        sio.emit_now("n", 1, room=_only_sid(peer), mark=2)
+        await ws.messages(2)
+        assert proofs.marks == []
+        await ws.send("3")
+        await eventually(lambda: proofs.marks == [2])
+
+
+async def test_what_is_sent_upon_room_at_an_upgrade_comes_behind_what_waited() -> None:
+    told: list[str] = []
+
+    def writable(sid: str) -> None:
+        told.append(sid)
+        sio.emit_now("room", room=sid)
+
+    sio = Server(async_mode="aiohttp", writable=writable)
+    sio.on("connect", lambda *_args: None)
+    async with serving(sio) as peer:
+        session = await peer.polling("/socket.io/")
+        await session.send("40")
+        await session.receive(1)
+        for n in range(7):
+            sio.emit_now("n", n, "x" * 40_000, room=_only_sid(peer))
+        ws = await peer.websocket("/socket.io/", sid=session.sid)
+        await ws.send("2probe")
+        assert await ws.message() == "3probe"
+        await ws.send("5")
+        names = [str(message)[:8] for message in await ws.messages(8)]
+        assert names == ['42["n",' + str(n) for n in range(7)] + ['42["room']
+        assert len(told) == 1
