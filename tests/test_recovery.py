@@ -333,6 +333,17 @@ async def test_a_replay_that_is_too_long_begins_anew_but_never_before_the_offset
         assert await tab.read(1) == [24]
 
 
+async def test_a_session_lasts_as_long_as_the_inbox_keeps_what_it_missed(server: Running, other: Sql) -> None:
+    async with session(server.http, server.url, {"userId": ADA}) as tab:
+        pid = tab.pid
+    await send(other, 30)
+    other.run("UPDATE notify.notification SET created_at = now() - interval '89 days'")
+    other.run("SELECT notify.prune_v1(now() - interval '90 days', NULL, 100, 100)")
+    async with session(server.http, server.url, {"userId": ADA, "pid": pid}) as tab:
+        assert await tab.read(30) == list(range(1, 31))
+        assert tab.pid == pid
+
+
 async def test_a_session_that_reaches_behind_what_was_pruned_begins_anew(server: Running, other: Sql) -> None:
     async with session(server.http, server.url, {"userId": ADA}) as tab:
         pid = tab.pid

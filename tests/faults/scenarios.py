@@ -23,6 +23,7 @@ from tests.processes import start_process
 
 _AT_ONCE = 50
 _QUIET_S = 0.4
+KEPT_DAYS = 90  # RETENTION_DAYS
 
 
 @dataclass
@@ -154,6 +155,7 @@ async def long_absence(world: World, away_s: float = 130, number: int = 5000) ->
         await server.restart(SIGKILL)
     await world.insert(number, [user])
     await asyncio.sleep(max(0, started + away_s - time.monotonic()))
+    await _grow_old(world, user, KEPT_DAYS - 1)
     before = {life.id: len(life.shown) for life in world.lives}
     network.refuses = False
     world.absent -= lives
@@ -164,9 +166,18 @@ async def long_absence(world: World, away_s: float = 130, number: int = 5000) ->
     shown = [len(life.shown) - before[life.id] for life in world.lives if life.id in lives]
     broken = [] if calm and min(shown) >= number else [f"they were shown {shown} of {number}"]
     return Outcome(
-        f"notifications recovered by two tabs that were away for {away_s:.0f} s, each",
+        f"notifications up to {KEPT_DAYS - 1} days old recovered by two tabs that were away for {away_s:.0f} s, each",
         f"{min(shown):,} within {took_s:.1f} s", f"all {number:,} and more", broken,
     )  # fmt: skip
+
+
+async def _grow_old(world: World, user: str, days: int) -> None:
+    """All but his newest, which tells when the tabs have caught up; then what is too old is deleted."""
+    await world.run(
+        "UPDATE notify.notification SET created_at = created_at - make_interval(days => %s) WHERE user_id = %s"
+        " AND seq < (SELECT last_seq FROM notify.inbox WHERE user_id = %s)", days, user, user,
+    )  # fmt: skip
+    await world.run("SELECT notify.prune_v1(now() - make_interval(days => %s), NULL, 1000, 1000)", KEPT_DAYS)
 
 
 async def large_backlog(world: World, number: int = 100_000) -> Outcome:
