@@ -359,3 +359,13 @@ def test_one_probe_stands_in_for_select() -> None:
     assert aiopg.connection.select is DescriptorProbe
     with pytest.raises(OSError, match="Bad file descriptor"):
         DescriptorProbe.select([9999], [], [], 0)
+
+
+async def test_what_a_listen_left_on_a_lent_connection_hears_is_not_kept(db: Database, other: Sql) -> None:
+    """Behind a pooler somebody's LISTEN stays on a server connection that is lent to others next."""
+    await db.fetch(Query("test.listen", "LISTEN left_behind"))
+    for n in range(50):
+        other.run("SELECT pg_notify('left_behind', %s)", str(n))
+    await db.value(ONE)
+    await db.value(ONE)
+    assert all(connection._notifies.empty() for connection in db._idle)

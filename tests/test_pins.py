@@ -70,7 +70,7 @@ def test_their_sources_use_what_we_set() -> None:
         for phrase in phrases:
             assert phrase in source, f"{owner.__name__}: {phrase}"
 
-    uses(aiopg.connection.Connection, "self._waiter", "self._weakref", "self._conn")
+    uses(aiopg.connection.Connection, "self._waiter", "self._weakref", "self._conn", "self._notifies")
     # a poll learns of its lost connection as the request's body
     uses(web.BaseRequest._cancel, "set_exception(self._payload, exc)")
     uses(web.RequestHandler.connection_lost, "self._current_request._cancel(exc)")
