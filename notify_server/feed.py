@@ -251,6 +251,7 @@ class Feeds:
         start = max(claim.floor, seen)
         if claim.pid is not None and start >= state.pruned_upto and not await self._too_long(user_id, state, start):
             return start, claim.pid
+        # `seen` may have been written down since the state was read, and so be in neither of the others
         start = min(max(state.floor, seen, self._arrived.get(user_id, 0)), state.last_seq)
         return start, recovery.new_pid(user_id, start)
 

@@ -225,13 +225,26 @@ async def test_a_page_closed_a_second_after_a_toast_does_not_toast_it_again(
 
 
 async def test_a_page_that_is_reloaded_at_once_is_known_by_this_server_before_it_is_written(
-    server: Running, other: Sql, monkeypatch: pytest.MonkeyPatch
+    start_server: StartServer, other: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("notify_server.feed._ARRIVALS_S", 3600)
+    server = await start_server()
     async with session(server.http, server.url, {"userId": ADA}) as tab:
         await server.comment(GRACE, 1)
         assert await tab.read(1) == [1]
-        await eventually(lambda: server.realtime.feeds._arrived == {"1": 1} or arrived(other) == 1)
+    assert arrived(other) == 0
+    async with session(server.http, server.url, {"userId": ADA}) as tab:
+        assert await tab.read() == []
+
+
+async def test_an_offset_proves_as_well_what_has_arrived(server: Running, other: Sql) -> None:
+    await send(other, 12)
+    async with session(server.http, server.url, {"userId": ADA}, answers_pings=False) as tab:
+        await tab.read(10)
+        brought = {"userId": ADA, "pid": tab.pid, "offset": tab.offset}
+    async with session(server.http, server.url, brought, answers_pings=False) as tab:
+        assert await tab.read() == []
+    await eventually(lambda: arrived(other) == 12)
     async with session(server.http, server.url, {"userId": ADA}) as tab:
         assert await tab.read() == []
 
