@@ -19,9 +19,9 @@ def _time() -> float:
     global _offset_s, _looked_at
     now = time.monotonic()
     if now - _looked_at >= _LOOK_S:
-        _looked_at, _offset_s = now, 0.0
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            _offset_s = float(_FILE.read_text())
+        _looked_at = now
+        with contextlib.suppress(OSError, ValueError):  # another fault leaves no file to open
+            _offset_s = float(_FILE.read_text()) if _FILE.exists() else 0.0
     return _real_time() + _offset_s
 
 
