@@ -1,6 +1,7 @@
 """What a user's sockets on this server see of his inbox: everything, once, in order of seq.
 
 Invariants:
+  * a user has one feed at a time, and it alone speaks to his room; one whose last socket has gone says nothing more;
   * `head` and `version` are what the user's room has been told: all notifications up to that seq, all changes up to
     that version. They only grow, and move together with the emit, with no await between;
   * a change is told in order of version: what does not follow `version` closely is pulled, rows and version in one
@@ -131,7 +132,9 @@ class Feeds:
         except BaseException:
             self.close(sid)
             raise
-        if feed.version is None:
+        if self._feeds.get(user_id) is not feed:
+            pass  # the socket has gone, or is being cut; the room is another feed's by now
+        elif feed.version is None:
             self._begin(feed, state)
         elif state.version < known or state.last_seq < head:
             self._went_back(feed)
@@ -331,7 +334,7 @@ class Feeds:
 
     async def _read(self, feed: _Feed, seq: int) -> Stretch | None:
         """Behind a seq that is not above the head, without what was taken back meanwhile. None where that cannot be
-        told apart, or the inbox went back."""
+        told apart, the inbox went back, or the feed is no more."""
         known, head, unnamed = feed.version or 0, feed.head, feed.unnamed
         feed.reads += 1
         try:
@@ -341,6 +344,8 @@ class Feeds:
             removed = feed.removed
             if not feed.reads:
                 feed.removed = set()
+        if self._feeds.get(feed.user_id) is not feed:
+            return None  # its last socket has gone: the room may be another feed's by now
         if stretch.version < known or (stretch.complete and stretch.upto < head):
             self._went_back(feed)
             return None

@@ -604,3 +604,62 @@ async def test_a_feed_that_is_gone_is_not_read_again_and_again(
     feeds.joined("b")
     await asyncio.sleep(0.5)
     assert reads < 5
+
+
+class HeldOnce(Held):
+    """Holds back the first that is read of them, and no other."""
+
+    async def after(self, user_id: str, seq: int, max_rows: int) -> Stretch:
+        if self.read.is_set():
+            return await Inbox.after(self, user_id, seq, max_rows)
+        return await super().after(user_id, seq, max_rows)
+
+
+async def test_a_feed_whose_last_socket_has_gone_says_nothing_to_the_next_one_s_room(
+    db: Database, screens: Screens, other: Sql
+) -> None:
+    """Its pull is answered when the user is back already, with a feed of its own."""
+    inbox = HeldOnce(db)
+    screens.feeds = feeds = Feeds(inbox, screens, recovery := Recovery("a secret of the tests", await inbox.epoch()))
+    await join(feeds, "a")
+    deliver(other, 1, 2)
+    feeds.changed_elsewhere([ADA])
+    await inbox.read.wait()
+    screens.leave_room("a", ADA)
+    feeds.close("a")
+    await feeds.open(ADA, "b", recovery.new_pid(ADA, 0))
+    feeds.joined("b")
+    await eventually(lambda: screens.rooms[ADA] == {"b"})
+    inbox.go.set()
+    await asyncio.sleep(0.1)
+    feeds.changed(deliver(other, 3))
+    assert screens.shown == {"b": [1, 2, 3]}
+    assert chained(screens.told["b"])
+
+
+async def test_a_socket_that_goes_while_it_is_opened_leaves_nothing_that_speaks(
+    db: Database, screens: Screens, other: Sql
+) -> None:
+    reading, go = asyncio.Event(), asyncio.Event()
+
+    class SlowOnce(Inbox):
+        async def state(self, user_id: str) -> State:
+            found = await super().state(user_id)
+            if not reading.is_set():
+                reading.set()
+                await go.wait()
+            return found
+
+    inbox = SlowOnce(db)
+    screens.feeds = feeds = Feeds(inbox, screens, Recovery("a secret of the tests", await inbox.epoch()))
+    opening = asyncio.create_task(feeds.open(ADA, "a"))
+    await reading.wait()
+    early = deliver(other, 1)
+    feeds.changed(early)  # kept for when the version is known
+    feeds.close("a")
+    await join(feeds, "b")
+    await eventually(lambda: screens.rooms[ADA] == {"b"})
+    go.set()
+    await opening
+    feeds.changed(deliver(other, 2))
+    assert screens.shown == {"b": [1, 2]}
