@@ -26,7 +26,7 @@ from tests.node import install_clients
 ROUND = 10  # faults
 CHECK_EVERY = 5  # rounds
 LARGE = 200  # faults from which on the long scenarios belong to it
-CROWD = 1150  # silent connections on each server when PostgreSQL restarts, from LARGE on
+CROWD = 1300  # silent connections on each server when PostgreSQL restarts, from LARGE on
 CALM_S = 40
 FOUND_LATER_S = 90  # a scan finds within a minute what no trigger could note down
 
