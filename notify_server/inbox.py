@@ -31,7 +31,8 @@ _MAX_MUTES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """`entry` is what the inbox shows of it: {seq, type, topic, payload, createdAt, seenAt, readAt}."""
+    """`entry` is what the inbox shows of it: {seq, type, topic, actor, payload, createdAt, seenAt,
+    readAt}."""
 
     user_id: str
     seq: int

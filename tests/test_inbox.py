@@ -124,14 +124,14 @@ async def test_an_empty_inbox(way: Way) -> None:
     assert await way("notifications:delete", {"seqs": []}) == empty
 
 
-async def test_an_entry_has_what_the_issue_lists(server: Running) -> None:
+async def test_an_entry_as_clients_see_it(server: Running) -> None:
     way = OverHttp(server)
     comment = await server.comment(GRACE, 1)
     page = await way("notifications:list")
     (entry,) = page["notifications"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry.pop("createdAt"))
     assert entry == {
-        "seq": 1, "type": "comment", "topic": "post:1", "seenAt": None, "readAt": None,
+        "seq": 1, "type": "comment", "topic": "post:1", "actor": "user:2", "seenAt": None, "readAt": None,
         "payload": {"postId": 1, "commentId": comment["id"], "fromUser": "Grace",
                     "message": "Grace commented on your post"},
     }  # fmt: skip

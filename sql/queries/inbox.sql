@@ -24,7 +24,7 @@ FROM unnest(%(user_ids)s::text[], %(seqs)s::bigint[]) WITH ORDINALITY AS a (user
 LEFT JOIN notify.inbox i ON i.user_id = a.user_id
 LEFT JOIN LATERAL (
     SELECT w.seq, w.more,
-           notify.entry_json_v1(w.seq, w.type, w.topic, w.payload, w.created_at, w.seen_at, w.read_at) AS entry
+           notify.entry_json_v2(w.seq, w.type, w.topic, w.actor_id, w.payload, w.created_at, w.seen_at, w.read_at) AS entry
     FROM (SELECT n.*, lead(n.seq) OVER way IS NOT NULL AS more, row_number() OVER way AS nth,
                  sum(octet_length(n.payload::text)) OVER way AS bytes
           FROM (SELECT n.* FROM notify.notification n
@@ -71,7 +71,7 @@ SELECT e.seq, e.entry::text, coalesce(i.unread, 0), coalesce(i.unseen, 0), coale
 FROM (SELECT %(user_id)s::text AS user_id) a
 LEFT JOIN notify.inbox i ON i.user_id = a.user_id
 LEFT JOIN LATERAL (
-    SELECT n.seq, notify.entry_json_v1(n.seq, n.type, n.topic, n.payload, n.created_at, n.seen_at, n.read_at)
+    SELECT n.seq, notify.entry_json_v2(n.seq, n.type, n.topic, n.actor_id, n.payload, n.created_at, n.seen_at, n.read_at)
            AS entry
     FROM notify.notification n
     WHERE n.user_id = a.user_id AND (%(before)s::bigint IS NULL OR n.seq < %(before)s)
