@@ -28,13 +28,15 @@ export interface Arrival {
   readonly caughtUp: boolean;
 }
 
+export type Listener = (notification: Notification, arrival: Arrival) => void;
+
 export interface NotifyOptions {
   /** The server's origin; by default the page's own. */
   url?: string | undefined;
   /** What proves who the user is, beside `userId`: `{ token }`, or a function that gives it for each connection. */
   auth?: object | (() => object | Promise<object>) | undefined;
   /** Called once for each notification. */
-  onNotification?: ((notification: Notification, arrival: Arrival) => void) | undefined;
+  onNotification?: Listener | undefined;
   /** Whether `onNotification` is called in one tab of this browser only, the one in front if there is one. */
   oncePerBrowser?: boolean | undefined;
   /** Options of socket.io-client: `path`, `withCredentials`, `transports`. Read once. */
@@ -53,6 +55,7 @@ export class NotifyClient extends Store<Connection> {
   readonly inbox: InboxStore;
   /** May be replaced at any time; what is in use is read from here. */
   options: NotifyOptions;
+  readonly #listeners = new Set<Listener>();
   #quiet: ReturnType<typeof setTimeout> | undefined;
 
   constructor(userId: string | number, options: NotifyOptions = {}) {
@@ -83,6 +86,12 @@ export class NotifyClient extends Store<Connection> {
       clearTimeout(this.#quiet);
       this.socket.disconnect();
     };
+  };
+
+  /** Is told what `onNotification` is, until what it returns is called. */
+  readonly listen = (listener: Listener): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
   };
 
   async #authenticate(userId: string | number, send: (auth: object) => void): Promise<void> {
@@ -160,7 +169,10 @@ export class NotifyClient extends Store<Connection> {
     const isFirst = place && this.options.oncePerBrowser ? isFirstInBrowser(`${stream} ${place.seq}`) : true;
     // not in here: socket.io-client would forget its place where the app's callback throws
     void Promise.resolve(isFirst).then((first) => {
-      if (first) this.options.onNotification?.(notification, { seq: place?.seq, caughtUp: isCaughtUp });
+      if (!first) return;
+      const arrival = { seq: place?.seq, caughtUp: isCaughtUp };
+      for (const listener of [...this.#listeners]) listener(notification, arrival);
+      this.options.onNotification?.(notification, arrival);
     });
   };
 }

@@ -1,0 +1,46 @@
+/** What somebody has muted, to be unmuted. */
+
+import type { ReactNode } from "react";
+import { useLabels } from "./labels";
+import { Icon } from "./parts";
+
+interface MutedTopicsProps {
+  mutes: readonly string[] | undefined;
+  unmute: (topic: string) => void;
+  topicName: ((kind: string, id: string) => string | undefined) | undefined;
+  back: () => void;
+}
+
+export function MutedTopics({ mutes, unmute, topicName, back }: MutedTopicsProps): ReactNode {
+  const labels = useLabels();
+  const nameOf = (topic: string) => {
+    const colon = topic.indexOf(":");
+    const [kind, id] = [topic.slice(0, colon), topic.slice(colon + 1)];
+    return topicName?.(kind, id) ?? labels.topic(kind, id);
+  };
+  return (
+    <div className="notify-list">
+      <button type="button" className="notify-link notify-back" onClick={back}>
+        <Icon of="back" /> {labels.back}
+      </button>
+      <h3 className="notify-muted-title">{labels.muted}</h3>
+      {mutes === undefined && <p className="notify-empty">{labels.loading}</p>}
+      {mutes?.length === 0 && <p className="notify-empty">{labels.nothingMuted}</p>}
+      <ul className="notify-muted">
+        {mutes?.map((topic) => (
+          <li key={topic}>
+            <bdi>{nameOf(topic)}</bdi>
+            <button
+              type="button"
+              className="notify-button"
+              aria-label={`${labels.unmute} ${nameOf(topic)}`}
+              onClick={() => unmute(topic)}
+            >
+              {labels.unmute}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,205 @@
+/** One group in the centre: its sentence, its time, what can be done with it, and each of its notifications. */
+
+import { type MouseEvent, type ReactNode, useId, useState } from "react";
+import type { Group } from "./groups";
+import { type Labels, type Phrase, useLabels } from "./labels";
+import { Avatar, Icon, Sentence, Time } from "./parts";
+import type { Entry } from "./protocol";
+
+export interface RowActions {
+  open: (entry: Entry, group: Group) => void;
+  href: ((entry: Entry) => string | undefined) | undefined;
+  postTitle: ((entry: Entry) => string | undefined) | undefined;
+  markRead: (seqs: readonly number[]) => void;
+  markUnread: (seqs: readonly number[]) => void;
+  remove: (seqs: readonly number[]) => void;
+  mute: (topic: string) => void;
+}
+
+interface RowProps {
+  group: Group;
+  actions: RowActions;
+  /** Whether Tab stops here; the arrow keys reach the others. */
+  isCurrent: boolean;
+  onFocus: () => void;
+}
+
+export function NotificationRow({ group, actions, isCurrent, onFocus }: RowProps): ReactNode {
+  const labels = useLabels();
+  const [isExpanded, setExpanded] = useState(false);
+  const [isOffering, setOffering] = useState(false);
+  const id = useId();
+  const [newest] = group.entries;
+  const tabIndex = isCurrent ? 0 : -1;
+  const phrase = phraseOf(group, actions.postTitle?.(newest), labels);
+  return (
+    <li className="notify-row" data-unread={group.unread > 0 || undefined} onFocus={onFocus}>
+      <div className="notify-row-main">
+        <Opener entry={newest} group={group} actions={actions} tabIndex={tabIndex}>
+          <Avatar name={group.people[0]?.name ?? ""} />
+          <span className="notify-text">
+            <Sentence phrase={phrase} />
+            <span className="notify-meta">
+              <Time at={newest.createdAt} />
+            </span>
+          </span>
+          <UnreadMark count={group.unread} />
+        </Opener>
+        <button
+          type="button"
+          className="notify-icon-button"
+          tabIndex={tabIndex}
+          aria-expanded={isOffering}
+          aria-controls={isOffering ? `${id}-actions` : undefined}
+          aria-label={`${labels.actions}: ${textOf(phrase)}`}
+          onClick={() => setOffering(!isOffering)}
+        >
+          <Icon of="more" />
+        </button>
+      </div>
+      {isOffering && (
+        <GroupActions id={`${id}-actions`} group={group} actions={actions} done={() => setOffering(false)} />
+      )}
+      {group.entries.length > 1 && (
+        <>
+          <button
+            type="button"
+            className="notify-link notify-show-each"
+            tabIndex={tabIndex}
+            aria-expanded={isExpanded}
+            aria-controls={isExpanded ? `${id}-each` : undefined}
+            onClick={() => setExpanded(!isExpanded)}
+          >
+            {isExpanded ? labels.hideEach : labels.showEach(group.entries.length)}
+          </button>
+          {isExpanded && (
+            <ul id={`${id}-each`} className="notify-each">
+              {group.entries.map((entry) => (
+                <li key={entry.seq} data-unread={entry.readAt === null || undefined}>
+                  <Opener
+                    entry={entry}
+                    group={{ ...group, entries: [entry] }}
+                    actions={actions}
+                    tabIndex={tabIndex}
+                  >
+                    <span className="notify-text">
+                      <Sentence phrase={messageOf(entry, labels)} />
+                      <span className="notify-meta">
+                        <Time at={entry.createdAt} />
+                      </span>
+                    </span>
+                    <UnreadMark count={entry.readAt === null ? 1 : 0} />
+                  </Opener>
+                </li>
+              ))}
+            </ul>
+          )}
+        </>
+      )}
+    </li>
+  );
+}
+
+/** A link where the app says where to, so that it opens in a new tab as any link does; a button elsewhere. */
+function Opener({
+  entry,
+  group,
+  actions,
+  tabIndex,
+  children,
+}: {
+  entry: Entry;
+  group: Group;
+  actions: RowActions;
+  tabIndex: number;
+  children: ReactNode;
+}): ReactNode {
+  const href = actions.href?.(entry);
+  const shared = { className: "notify-open", "data-notify-row": "", tabIndex };
+  const open = () => actions.open(entry, group);
+  if (href === undefined)
+    return (
+      <button type="button" {...shared} onClick={open}>
+        {children}
+      </button>
+    );
+  const follow = (event: MouseEvent) => {
+    if (!(event.ctrlKey || event.metaKey || event.shiftKey)) open();
+  };
+  return (
+    <a {...shared} href={href} onClick={follow}>
+      {children}
+    </a>
+  );
+}
+
+function UnreadMark({ count }: { count: number }): ReactNode {
+  const { unread } = useLabels();
+  if (count === 0) return null;
+  return (
+    <span className="notify-unread">
+      <span className="notify-hidden">, {unread}</span>
+    </span>
+  );
+}
+
+function GroupActions({
+  id,
+  group,
+  actions,
+  done,
+}: {
+  id: string;
+  group: Group;
+  actions: RowActions;
+  done: () => void;
+}): ReactNode {
+  const labels = useLabels();
+  const seqs = group.entries.map((entry) => entry.seq);
+  const action = (label: string, act: () => void) => (
+    <button
+      type="button"
+      className="notify-button"
+      onClick={() => {
+        done();
+        act();
+      }}
+    >
+      {label}
+    </button>
+  );
+  const { topic } = group;
+  return (
+    <fieldset id={id} className="notify-actions" aria-label={labels.actions}>
+      {group.unread > 0
+        ? action(labels.markRead, () => actions.markRead(seqs))
+        : action(labels.markUnread, () => actions.markUnread(seqs))}
+      {topic?.startsWith("post:") && action(labels.mutePost, () => actions.mute(topic))}
+      {group.people.length === 1 &&
+        group.people.map(({ name, topic: person }) =>
+          person === null ? null : (
+            <span key={person}>{action(labels.mutePerson(name), () => actions.mute(person))}</span>
+          ),
+        )}
+      {action(labels.remove, () => actions.remove(seqs))}
+    </fieldset>
+  );
+}
+
+/** One notification has the words that the server gave it, unless the app knows the post's title. */
+function phraseOf(group: Group, title: string | undefined, labels: Labels): Phrase {
+  const { entries, people, type } = group;
+  if (entries.length === 1 && (title === undefined || type !== "comment"))
+    return messageOf(entries[0], labels);
+  return labels.comments({ names: people.map((person) => person.name), count: entries.length, title });
+}
+
+function messageOf({ payload }: Entry, labels: Labels): Phrase {
+  const { message = labels.untitled, fromUser } = payload;
+  if (fromUser && message.startsWith(fromUser)) return [{ strong: fromUser }, message.slice(fromUser.length)];
+  return [message];
+}
+
+function textOf(phrase: Phrase): string {
+  return phrase.map((part) => (typeof part === "string" ? part : part.strong)).join("");
+}
