@@ -62,16 +62,18 @@ function Header({ isAlone }: { isAlone: boolean }): ReactNode {
   return (
     <header className="head">
       <h1>notify-server</h1>
-      {isAlone ? (
-        <p>
-          One person's window. <a href="/">Two, side by side</a>
-        </p>
-      ) : (
-        <p>Two people, two windows. Comment in one: the other is told at once.</p>
-      )}
-      <nav aria-label="More">
-        <a href="/plain/">The same with an unchanged hook</a>
-      </nav>
+      <div className="story">
+        {isAlone ? (
+          <p>
+            One person's window. <a href="/">Two, side by side</a>
+          </p>
+        ) : (
+          <p>Two people, two windows. Comment in one: the other is told at once.</p>
+        )}{" "}
+        <nav aria-label="More">
+          <a href="/plain/">The same with an unchanged hook</a>
+        </nav>
+      </div>
       <Theme />
     </header>
   );

@@ -1,7 +1,7 @@
 /** One person's window: a small app with a feed, a bell and toasts, as they would see it. */
 
-import { type ReactNode, useEffect, useId, useMemo } from "react";
-import { type Entry, NotificationBell, NotifyProvider, useCounts, useNotifications } from "../notify";
+import { type ReactNode, useEffect, useId, useMemo, useSyncExternalStore } from "react";
+import { NotificationBell, NotifyProvider, useCounts, useNotifications } from "../notify";
 import { Avatar } from "../notify/parts";
 import { Api } from "./api";
 import { type Choice, type Side, searchOf } from "./choice";
@@ -10,9 +10,9 @@ import { FeedList } from "./FeedList";
 import { Feed } from "./feed";
 import { type Config, type Id, isSame, type Person } from "./model";
 import { useSetting } from "./setting";
-import { useOpening } from "./target";
+import { type Opening, useOpening } from "./target";
 import { clearToasts, showToast, Toasts } from "./toasts";
-import { WindowProvider } from "./window";
+import { useWindow, WindowProvider } from "./window";
 
 interface PaneProps {
   config: Config;
@@ -49,10 +49,6 @@ export function Pane({ config, choice, side, onChoose, onUnread }: PaneProps): R
   useEffect(() => () => clearToasts(side), [side, me.id]);
 
   const nameOf = (id: Id) => config.people.find((person) => isSame(person.id, id))?.name ?? `Person ${id}`;
-  const titleOf = (id: Id | undefined) =>
-    feed.getSnapshot().threads?.find(({ post }) => isSame(post.id, id))?.post.title;
-  const openEntry = ({ payload: { postId, commentId } }: Entry) =>
-    void (postId !== undefined && open(postId, commentId));
   const isTwice = other && side === "right" && isSame(other.id, me.id);
   const label = `${me.name}'s ${isTwice ? "second " : ""}window`;
 
@@ -64,13 +60,8 @@ export function Pane({ config, choice, side, onChoose, onUnread }: PaneProps): R
             <h2>Marginalia</h2>
             <ConnectionState />
             <Who people={config.people} me={me} onChoose={onChoose} />
-            <NotificationBell
-              key={me.id}
-              announce={false} // the toasts do
-              onOpen={openEntry}
-              postTitle={({ payload }) => titleOf(payload.postId)}
-              topicName={(kind, id) => (kind === "user" ? nameOf(id) : titleOf(id))}
-            />
+            {!choice.alone && <OwnTab href={searchOf({ ...choice, alone: me })} />}
+            <Bell key={me.id} open={open} />
           </header>
           <div className="middle">
             <div className="scroll">
@@ -90,21 +81,14 @@ export function Pane({ config, choice, side, onChoose, onUnread }: PaneProps): R
           </div>
           <footer className="bottom">
             <ConnectionSwitch key={me.id} isCut={isCut} cut={cut} />
-            <div className="options">
-              <label>
-                <input
-                  type="checkbox"
-                  checked={once === "once"}
-                  onChange={(event) => setOnce(event.target.checked ? "once" : "each")}
-                />
-                Toast once per browser
-              </label>
-              {!choice.alone && (
-                <a href={searchOf({ ...choice, alone: me })} target="_blank" rel="noreferrer">
-                  Open in its own tab
-                </a>
-              )}
-            </div>
+            <label className="once">
+              <input
+                type="checkbox"
+                checked={once === "once"}
+                onChange={(event) => setOnce(event.target.checked ? "once" : "each")}
+              />
+              Toast once per browser
+            </label>
           </footer>
         </section>
         <Unread onUnread={onUnread} />
@@ -133,6 +117,31 @@ function Who({
         ))}
       </select>
     </div>
+  );
+}
+
+function Bell({ open }: Pick<Opening, "open">): ReactNode {
+  const { feed, nameOf } = useWindow();
+  const { threads } = useSyncExternalStore(feed.subscribe, feed.getSnapshot);
+  const titleOf = (id: Id | undefined) => threads?.find(({ post }) => isSame(post.id, id))?.post.title;
+  return (
+    <NotificationBell
+      announce={false} // the toasts do
+      onOpen={({ payload: { postId, commentId } }) => void (postId !== undefined && open(postId, commentId))}
+      postTitle={({ payload }) => titleOf(payload.postId)}
+      topicName={(kind, id) => (kind === "user" ? nameOf(id) : titleOf(id))}
+    />
+  );
+}
+
+function OwnTab({ href }: { href: string }): ReactNode {
+  return (
+    <a className="own-tab" href={href} target="_blank" rel="noreferrer" title="Open in its own tab">
+      <span className="hidden">Open in its own tab</span>
+      <svg viewBox="0 0 24 24" aria-hidden="true">
+        <path d="M14 4.5h5.5V10M19 5l-8 8M10 5H6.5a2 2 0 0 0-2 2v10.5a2 2 0 0 0 2 2H17a2 2 0 0 0 2-2V14" />
+      </svg>
+    </a>
   );
 }
 

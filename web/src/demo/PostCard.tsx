@@ -6,7 +6,7 @@ import type { Thread } from "./feed";
 import { type Comment, isSame } from "./model";
 import { anchorOf, useWindow } from "./window";
 
-const SHOWN = 5;
+const SHOWN = 3;
 
 interface PostCardProps {
   thread: Thread;
@@ -26,7 +26,7 @@ export function PostCard({ thread, isOpened, isInviting, onCommented }: PostCard
   const shown = isWhole ? comments : comments.slice(-SHOWN);
   return (
     <article id={anchorOf(side, "post", post.id)} className="card post" tabIndex={-1} aria-labelledby={title}>
-      <header>
+      <header className="by">
         <Avatar name={author} />
         <p>
           <bdi className="strong">{author}</bdi>

@@ -59,7 +59,7 @@ export function Send({ label, isSending, problem }: { label: string } & Omit<Sub
       <button type="submit" className="primary" aria-disabled={isSending}>
         {label}
       </button>
-      <span className="hint" role="status">
+      <span className="hidden" role="status">
         {isSending ? "Sending…" : ""}
       </span>
       {problem && problem.field === undefined && (

@@ -1,10 +1,15 @@
 import { type ReactNode, StrictMode, useCallback, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
+import "./base.css";
+import "../notify/styles.css";
 import { App } from "./App";
 import { ApiError, fetchConfig } from "./api";
 import type { Config } from "./model";
-import "../notify/styles.css";
-import "./demo.css";
+import "./page.css";
+import "./window.css";
+import "./feed.css";
+import "./forms.css";
+import "./toasts.css";
 
 const AGAIN_MS = 3000;
 

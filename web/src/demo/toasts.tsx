@@ -14,7 +14,7 @@ export function Toasts({ side, label }: { side: Side; label: string }): ReactNod
     <ToastContainer
       containerId={side}
       aria-label={label}
-      position="bottom-right"
+      position="top-right"
       limit={VISIBLE}
       newestOnTop
       transition={Slide}
