@@ -83,7 +83,7 @@ export function NotificationRow({ group, actions, isCurrent, onFocus }: RowProps
                     tabIndex={tabIndex}
                   >
                     <span className="notify-text">
-                      <Sentence phrase={messageOf(entry, labels)} />
+                      <Sentence phrase={whoOf(entry, labels)} />
                       <span className="notify-meta">
                         <Time at={entry.createdAt} />
                       </span>
@@ -198,6 +198,12 @@ function messageOf({ payload }: Entry, labels: Labels): Phrase {
   const { message = labels.untitled, fromUser } = payload;
   if (fromUser && message.startsWith(fromUser)) return [{ strong: fromUser }, message.slice(fromUser.length)];
   return [message];
+}
+
+/** Below a sentence that says the rest. */
+function whoOf(entry: Entry, labels: Labels): Phrase {
+  const { fromUser } = entry.payload;
+  return fromUser ? [{ strong: fromUser }] : messageOf(entry, labels);
 }
 
 function textOf(phrase: Phrase): string {
