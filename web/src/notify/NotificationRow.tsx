@@ -16,6 +16,8 @@ export interface RowActions {
   mute: (topic: string) => void;
 }
 
+const MUTABLE_PEOPLE = 3; // whoever else is in a large group has a notification of their own one day
+
 interface RowProps {
   group: Group;
   actions: RowActions;
@@ -175,8 +177,9 @@ function GroupActions({
         ? action(labels.markRead, () => actions.markRead(seqs))
         : action(labels.markUnread, () => actions.markUnread(seqs))}
       {topic?.startsWith("post:") && action(labels.mutePost, () => actions.mute(topic))}
-      {group.people.length === 1 &&
-        group.people.map(({ name, topic: person }) =>
+      {group.people
+        .slice(0, MUTABLE_PEOPLE)
+        .map(({ name, topic: person }) =>
           person === null ? null : (
             <span key={person}>{action(labels.mutePerson(name), () => actions.mute(person))}</span>
           ),
