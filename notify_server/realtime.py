@@ -165,8 +165,9 @@ class Realtime:
                 raise Unavailable("the server is starting or stopping", code="not_ready")
             return {"ok": True, **await self.inbox.operation(event)(user_id, values)}
         except NotifyError as error:
-            answer = {"error": error.shown, "code": error.code}
-            return answer if error.field is None else {**answer, "field": error.field}
+            more = {"field": error.field, "retryAfter": error.retry_after_s}
+            told = {name: value for name, value in more.items() if value is not None}
+            return {"error": error.shown, "code": error.code, **told}
 
 
 def _read_auth(auth: dict[str, Any] | None, query_string: str) -> tuple[str | None, str | None]:

@@ -806,3 +806,19 @@ async def test_reading_waits_for_nobody_and_marks_wait_for_their_turn(
     held_inbox.run("COMMIT")
     assert (await marking)["unread"] == 0
     assert counts_agree(other)
+
+
+async def test_an_answer_tells_when_the_same_may_succeed_later(
+    start_server: StartServer, nodes: NodeClients, direct_url: str
+) -> None:
+    server = await start_server(db_timeout_s=0.5)
+    await server.comment(GRACE, 1)
+    ada = await nodes.open(server.url, {"userId": ADA}).connected()
+    with sql(direct_url) as holder:
+        holder.run("BEGIN")
+        holder.run("SELECT FROM notify.inbox FOR UPDATE")
+        answer = await ada.ask("notifications:read", {"seqs": [1]})
+        holder.run("ROLLBACK")
+    assert (answer["code"], answer["retryAfter"]) == ("timeout", 1)
+    assert (await ada.ask("notifications:read", {"seqs": [1]}))["ok"]
+    assert "retryAfter" not in await ada.ask("notifications:read", {"seqs": "x"})

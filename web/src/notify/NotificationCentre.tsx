@@ -36,9 +36,9 @@ export interface NotificationCentreProps {
 export function NotificationCentre({ labels, ...props }: NotificationCentreProps): ReactNode {
   const words = useMemo(() => ({ ...english, ...labels }), [labels]);
   return (
-    <LabelsContext value={words}>
+    <LabelsContext.Provider value={words}>
       <Centre {...props} />
-    </LabelsContext>
+    </LabelsContext.Provider>
   );
 }
 

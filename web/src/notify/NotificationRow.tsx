@@ -16,6 +16,8 @@ export interface RowActions {
   mute: (topic: string) => void;
 }
 
+const MUTABLE_PEOPLE = 3; // whoever else is in a large group has a notification of their own one day
+
 interface RowProps {
   group: Group;
   actions: RowActions;
@@ -83,7 +85,7 @@ export function NotificationRow({ group, actions, isCurrent, onFocus }: RowProps
                     tabIndex={tabIndex}
                   >
                     <span className="notify-text">
-                      <Sentence phrase={messageOf(entry, labels)} />
+                      <Sentence phrase={whoOf(entry, labels)} />
                       <span className="notify-meta">
                         <Time at={entry.createdAt} />
                       </span>
@@ -175,8 +177,9 @@ function GroupActions({
         ? action(labels.markRead, () => actions.markRead(seqs))
         : action(labels.markUnread, () => actions.markUnread(seqs))}
       {topic?.startsWith("post:") && action(labels.mutePost, () => actions.mute(topic))}
-      {group.people.length === 1 &&
-        group.people.map(({ name, topic: person }) =>
+      {group.people
+        .slice(0, MUTABLE_PEOPLE)
+        .map(({ name, topic: person }) =>
           person === null ? null : (
             <span key={person}>{action(labels.mutePerson(name), () => actions.mute(person))}</span>
           ),
@@ -198,6 +201,12 @@ function messageOf({ payload }: Entry, labels: Labels): Phrase {
   const { message = labels.untitled, fromUser } = payload;
   if (fromUser && message.startsWith(fromUser)) return [{ strong: fromUser }, message.slice(fromUser.length)];
   return [message];
+}
+
+/** Below a sentence that says the rest. */
+function whoOf(entry: Entry, labels: Labels): Phrase {
+  const { fromUser } = entry.payload;
+  return fromUser ? [{ strong: fromUser }] : messageOf(entry, labels);
 }
 
 function textOf(phrase: Phrase): string {
