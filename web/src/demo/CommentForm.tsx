@@ -34,6 +34,7 @@ export function CommentForm({ post, isInviting, onSent }: CommentFormProps): Rea
       <Text
         label={isSeenBeside ? `${label}: ${firstName(other.name)} sees it at once` : label}
         isLabelHidden={!isInviting}
+        rows={1}
         value={text}
         onChange={setText}
         isReadOnly={isSending}

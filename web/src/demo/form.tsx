@@ -11,6 +11,7 @@ interface TextProps {
   onChange: (value: string) => void;
   isReadOnly: boolean;
   problem?: string | undefined;
+  /** How high it is at first; a text without is one line. */
   rows?: number;
   placeholder?: string;
 }
@@ -22,27 +23,34 @@ export function Text({
   onChange,
   isReadOnly,
   problem,
-  rows = 1,
+  rows,
   placeholder,
 }: TextProps): ReactNode {
   const id = useId();
+  const shared = {
+    id,
+    dir: "auto",
+    value,
+    placeholder,
+    readOnly: isReadOnly,
+    "aria-invalid": problem !== undefined,
+    "aria-describedby": problem === undefined ? undefined : `${id}-problem`,
+  };
   return (
     <div className="field">
       <label htmlFor={id} className={isLabelHidden ? "hidden" : undefined}>
         {label}
       </label>
-      <textarea
-        id={id}
-        dir="auto"
-        rows={rows}
-        value={value}
-        placeholder={placeholder}
-        readOnly={isReadOnly}
-        aria-invalid={problem !== undefined}
-        aria-describedby={problem === undefined ? undefined : `${id}-problem`}
-        onChange={(event) => onChange(event.target.value)}
-        onKeyDown={sendOnEnter}
-      />
+      {rows === undefined ? (
+        <input type="text" {...shared} onChange={(event) => onChange(event.target.value)} />
+      ) : (
+        <textarea
+          {...shared}
+          rows={rows}
+          onChange={(event) => onChange(event.target.value)}
+          onKeyDown={sendOnEnter}
+        />
+      )}
       {problem !== undefined && (
         <p id={`${id}-problem`} className="problem" role="alert">
           {problem}

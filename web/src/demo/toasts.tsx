@@ -7,16 +7,13 @@ import type { Notification } from "../notify";
 import { Avatar } from "../notify/parts";
 import type { Side } from "./choice";
 
-const VISIBLE = 4;
-
 export function Toasts({ side, label }: { side: Side; label: string }): ReactNode {
   return (
     <ToastContainer
       containerId={side}
       aria-label={label}
       position="top-right"
-      limit={VISIBLE}
-      newestOnTop
+      newestOnTop // and no limit: what waits would be announced late, and never in a tab that nobody looks at
       transition={Slide}
       pauseOnFocusLoss={false} // two windows side by side: one of them never has the focus
       hotKeys={() => false} // there are two of them, and the bell has the same and more
