@@ -33,6 +33,8 @@ export interface Page {
 const POSTS_ROWS = 10;
 const COMMENTS_ROWS = 100; // the most that one request gives
 const AGAIN_MS = 1000;
+/** No answer, or one that a proxy gave: whether it was written is not known. Or the server was busy. */
+const MAY_PASS = [0, 502, 503, 504];
 
 export async function fetchConfig(): Promise<Config> {
   return read(await request("/demo", {}), readConfig);
@@ -97,7 +99,7 @@ export class Api {
     return request(this.#url(path), { headers: this.#headers });
   }
 
-  /** Sent once more where nobody knows whether it was written, or the server was busy. */
+  /** Sent once more where that may help; the key keeps it from being written twice. */
   async #write(path: string, body: object, key: string): Promise<Response> {
     const post = () =>
       request(this.#url(path), {
@@ -108,7 +110,7 @@ export class Api {
     try {
       return await post();
     } catch (error) {
-      if (!(error instanceof ApiError) || (error.status !== 0 && error.status !== 503)) throw error;
+      if (!(error instanceof ApiError && MAY_PASS.includes(error.status))) throw error;
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       return post();
     }

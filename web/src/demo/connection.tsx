@@ -9,14 +9,15 @@ export function useCut({ socket }: NotifyClient): [boolean, (isCut: boolean) => 
   const isCut = cutSocket === socket;
   useEffect(() => {
     if (!isCut) return;
-    const close = () => socket.io.engine.close(); // it was about to connect when it was cut
-    socket.on("connect", close);
+    const close = () => socket.io.engine.close();
+    if (socket.connected) close();
+    // one that is closed before it is open is waited for, 20 s long
+    else socket.on("connect", close);
     return () => void socket.off("connect", close);
   }, [isCut, socket]);
   const cut = (isWanted: boolean) => {
     socket.io.reconnection(!isWanted);
-    if (isWanted) socket.io.engine?.close();
-    else socket.connect();
+    if (!isWanted) socket.connect();
     setCutSocket(isWanted ? socket : undefined);
   };
   return [isCut, cut];
