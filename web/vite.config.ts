@@ -12,5 +12,11 @@ export default defineConfig({
     assetsInlineLimit: 0, // the Content-Security-Policy allows no data: URLs
     rolldownOptions: { input: { demo: here("index.html"), plain: here("plain/index.html") } },
   },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"] },
+  test: {
+    environment: "jsdom",
+    include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: [here("src/testSetup.ts")],
+    restoreMocks: true,
+    unstubGlobals: true,
+  },
 });
