@@ -46,5 +46,11 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rolldownOptions: { input: { demo: here("index.html"), plain: here("plain/index.html") } },
   },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"] },
+  test: {
+    environment: "jsdom",
+    include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: [here("src/testSetup.ts")],
+    restoreMocks: true,
+    unstubGlobals: true,
+  },
 });
