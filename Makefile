@@ -3,12 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run test lint lag bench-transport fuzz soak faults
+.PHONY: run web wheel test lint lag bench-transport fuzz soak faults
 
-run: $(STAMP)
+run: web
 	@$(BIN)/notify-server demo
 
-test: $(STAMP)
+# the pages that the demo serves; does nothing where they are built from what web/ holds now
+web: $(STAMP)
+	@$(BIN)/python -m web.build
+
+# dist/, pages included
+wheel: web
+	$(BIN)/python -m build --outdir dist
+
+test: web
+	$(BIN)/python -m web.node test
 	$(BIN)/python -m tests.node
 	$(BIN)/pytest
 ifdef CI
@@ -21,6 +30,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m web.node run check
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed: make PYTHON=python3.12")'

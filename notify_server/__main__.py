@@ -19,6 +19,7 @@ from notify_server.app import make_database, opened
 from notify_server.db import Database
 from notify_server.demo import Demo
 from notify_server.errors import ConfigError, NotifyError
+from notify_server.http.page import STATIC
 from notify_server.inbox import Inbox
 from notify_server.logs import configure
 from notify_server.migrate import migrate as apply_migrations
@@ -130,7 +131,7 @@ def demo() -> None:
     )  # fmt: skip
     if ignored:
         click.echo(f"(not used by the demo: {', '.join(ignored)})", err=True)
-    run(settings, fill=seed_database, started=Demo(settings).started)
+    run(settings, fill=seed_database, page=STATIC, started=Demo(settings).started)
 
 
 _DATABASE_VARIABLES = (

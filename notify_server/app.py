@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -29,6 +30,7 @@ from notify_server.http.body import MAX_BODY_BYTES
 from notify_server.http.cors import add_cors_headers, preflight_middleware
 from notify_server.http.errors import errors_middleware
 from notify_server.http.keys import BODY_FIELD, GATE, READINESS, Readiness, Services
+from notify_server.http.page import add_page
 from notify_server.http.routes import Handler, add_route
 from notify_server.ids import IdColumns
 from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
@@ -94,9 +96,11 @@ def create_app(
     settings: Settings,
     extend: Callable[[AsyncServer], None] | None = None,
     fill: Callable[[Database], Awaitable[object]] | None = None,
+    page: Path | None = None,
 ) -> web.Application:
     """The server as an aiohttp application. `extend` is handed the Socket.IO server before the start, for an app's own
-    events; `fill` the migrated database, before it serves. It answers 503 until then. Raises ConfigError."""
+    events; `fill` the migrated database, before it serves. It answers 503 until then. `page` is the folder of the
+    demo's page, where that is to be served as well. Raises ConfigError."""
     gate = Gate(settings, make_verifier(settings))
     db = make_database(settings)
     inbox = Inbox(db, ReplayBounds(settings.replay_max, settings.replay_max_age))
@@ -133,6 +137,8 @@ def create_app(
         add_route(app, "GET", f"{prefix}/me", posts.me)
         for method, path, handler in notifications.ROUTES:
             add_route(app, method, prefix + path, handler)
+    if page is not None:
+        add_page(app, page, settings)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
         async with opened(db, settings), in_background(_live(app, settings, db, inbox, realtime, fill)):

@@ -1,4 +1,4 @@
-"""`notify-server demo`: tells what to do, and shows in the terminal what a browser would get."""
+"""`notify-server demo`: tells where to look, and shows in the terminal what a browser would get."""
 
 from __future__ import annotations
 
@@ -9,9 +9,22 @@ from typing import Any
 import click
 import socketio
 
+from notify_server.http.page import is_built
 from notify_server.settings import Settings
 
 _AUTHOR, _COMMENTER = "1", "2"  # the seed's Ada, who wrote post 1, and Grace
+
+
+def _where(address: str) -> str:
+    if not is_built():
+        return f"""\
+  notify-server is at {address}/
+
+  Its page is not built yet: run `make web` in the checkout, then open that address."""
+    page, plain = f"{address}/", f"{address}/plain/"
+    return f"""\
+  Open  {page:<{len(plain)}}  two people side by side: comment on the left, see it arrive on the right
+        {plain}  the same with the hook of an Express app, unchanged"""
 
 
 class Demo:
@@ -25,16 +38,15 @@ class Demo:
         address = f"http://127.0.0.1:{port}"
         click.echo(
             f"""
-  notify-server is at {address}   (Ctrl-C stops it; its data stays in {self._settings.embedded_dir})
+{_where(address)}
 
-  Comment on Ada's post as Grace, from another terminal:
+  Or comment on Ada's post as Grace from another terminal:
 
     curl {address}/posts/1/comments -H 'Authorization: User {_COMMENTER}' \\
          -H 'Content-Type: application/json' -d '{{"body": "Hello, Ada!"}}'
 
-  This terminal listens as Ada, as her browser would with:
-
-    io('{address}', {{ auth: {{ userId: {_AUTHOR} }} }}).on('notification', (data) => toast(data.message))
+  This terminal listens as Ada, and shows what her browser gets.
+  Ctrl-C stops it; its data stays in {self._settings.embedded_dir}
 """
         )
         self._listening = asyncio.create_task(self._listen(address))

@@ -59,6 +59,10 @@ class Posts:
             raise unknown_user()
         return orjson.Fragment(found)
 
+    async def list_people(self) -> list[orjson.Fragment]:
+        """A few, for the demo to choose from."""
+        return [orjson.Fragment(row[0]) for row in await self._db.fetch(_sql.list_people)]
+
     async def list_posts(self, before: str | None, max_rows: int) -> Page:
         cursor = _cursor(self._ids.posts, "before", before)
         return _page(await self._db.fetch(_sql.list_posts, before=cursor, max_rows=max_rows + 1), max_rows)

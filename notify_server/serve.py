@@ -9,6 +9,7 @@ import gc
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -55,16 +56,17 @@ async def serve(
     *,
     extend: Callable[[AsyncServer], None] | None = None,
     fill: Callable[[Database], Awaitable[object]] | None = None,
+    page: Path | None = None,
     started: Callable[[int], object] = lambda _port: None,
 ) -> None:
-    """Until SIGTERM or SIGINT, then out within DRAIN_S. `extend` and `fill` as in `create_app`; `started` is called
-    with the port once it serves. Raises ConfigError where it cannot start."""
+    """Until SIGTERM or SIGINT, then out within DRAIN_S. `extend`, `fill` and `page` as in `create_app`; `started` is
+    called with the port once it serves. Raises ConfigError where it cannot start."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     raise_fd_limit()
-    app = create_app(settings, extend, fill)
+    app = create_app(settings, extend, fill, page)
     async with _listening(app, settings) as port:
         log.info("listening", extra={"host": settings.listen_host or "all interfaces", "port": port})
         lifecycle = app[LIFECYCLE]

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.node import CLIENT, node
+from tests.node import CLIENT
+from web.node import node
 
 WAIT_S = 10
 SETTLE_S = 0.4  # how long a test watches that something does NOT happen

@@ -24,6 +24,7 @@ from tests.clients import NodeClients
 from tests.node import install_clients
 from tests.postgres import SYSTEM_BIN, Cluster, Missing, PgBouncer, Sql, embedded_bin, sql
 from tests.processes import Process, Start, start_process
+from web.build import STATIC, build
 
 SECRET = "a secret of 32 bytes, for the tests alone"
 
@@ -176,11 +177,11 @@ async def start_server(url: str) -> AsyncIterator[StartServer]:
     """Starts servers; by default with TRUST_USER_ID on the test's database."""
     runners: list[tuple[web.AppRunner, ClientSession]] = []
 
-    async def start(extend: Any = None, **values: Any) -> Running:
+    async def start(extend: Any = None, page: Path | None = None, **values: Any) -> Running:
         if not {"jwt_secret", "jwt_public_key"} & values.keys():
             values.setdefault("trust_user_id", True)
         settings = load(None, **{"database_url": url, "port": 0, "drain_s": 1, **values})
-        app = create_app(settings, extend)
+        app = create_app(settings, extend, page=page)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         session = ClientSession()
@@ -202,6 +203,13 @@ async def start_server(url: str) -> AsyncIterator[StartServer]:
 @pytest.fixture
 async def server(start_server: StartServer) -> Running:
     return await start_server()
+
+
+@pytest.fixture(scope="session")
+def built_page() -> Path:
+    """The folder of the page, built from what web/ holds now."""
+    build()
+    return STATIC
 
 
 @pytest.fixture(scope="session")

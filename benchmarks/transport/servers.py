@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.node import install, node
+from web.node import install, node
 
 HERE = Path(__file__).parent
 NAMES = ("node", "ours", "stock")

@@ -9,6 +9,11 @@ WHERE c.relnamespace = 'notify'::regnamespace AND c.relname IN ('people', 'posts
 SELECT jsonb_build_object('id', notify.json_id_v1(u.id), 'name', u.name)::text
 FROM notify.people u WHERE u.id = notify.to_person_id(%(id)s)
 
+-- name: list_people
+-- The people whom the demo offers to be.
+SELECT jsonb_build_object('id', notify.json_id_v1(u.id), 'name', u.name)::text
+FROM notify.people u ORDER BY u.id LIMIT 50
+
 -- name: list_posts
 -- Posts, newest first, below an id.
 SELECT p.id::text, jsonb_build_object('id', notify.json_id_v1(p.id), 'authorId', notify.json_id_v1(p.author_id),

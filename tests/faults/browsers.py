@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from tests.faults.logs import CLIENTS_LOG
-from tests.node import node
+from web.node import node
 
 
 class Browsers:

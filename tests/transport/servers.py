@@ -20,8 +20,9 @@ from aiohttp import ClientSession, web
 
 from notify_server.transport import Server
 from notify_server.transport.engine import Engine
-from tests.node import PEER, install, node
+from tests.node import PEER
 from tests.transport.raw import WAIT_S, PollingSession, RawWebSocket, ask, open_raw
+from web.node import install, node
 
 NAMESPACES = ["/", "/custom"]
 MAX_PAYLOAD = 1_000_000

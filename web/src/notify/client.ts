@@ -120,7 +120,7 @@ export class NotifyClient extends Store<Connection> {
 
   readonly #connected = (): void => {
     this.#set({ status: "catching up", caughtUp: 0, problem: null });
-    this.inbox.connected();
+    this.inbox.connected(this.socket.recovered);
     this.#awaitWord();
   };
 

@@ -52,6 +52,11 @@ export function changed(state: InboxState, change: Change): InboxState {
   return { ...known, version: to, entries, stale: state.stale || change.reload === true };
 }
 
+/** On a connection that does not resume the one before: its versions may be those of another past of the database. */
+export function begunAnew(state: InboxState): InboxState {
+  return { ...state, version: 0, head: 0, recent: [], stale: state.loaded };
+}
+
 /** Counts that the server was asked for; where they are ahead of what is known, something was missed. */
 export function counted(state: InboxState, { unread, unseen, version }: Counts): InboxState {
   if (version < state.head) return state;
@@ -79,23 +84,31 @@ export function fetched(state: InboxState, pages: readonly [Page, ...Page[]]): I
 export function extended(state: InboxState, before: number, page: Page): InboxState {
   if (!state.loaded || state.next !== before) return state;
   const since = state.recent.filter((change) => change.to > page.version);
-  const gap = page.version < state.version && since[0]?.from !== page.version;
-  const older = since.reduce<readonly Entry[]>(altered, page.entries);
-  return { ...state, entries: [...state.entries, ...older], next: page.next, stale: state.stale || gap };
+  const reached = since.reduce(
+    (at, { from, to, reload }) => (from === at && !reload ? to : at),
+    page.version,
+  );
+  const older = since.reduce(
+    (entries, change) => applied(entries, change, page.next, before),
+    page.entries as readonly Entry[],
+  );
+  const stale = state.stale || reached < state.version;
+  return { ...state, entries: [...state.entries, ...older], next: page.next, stale };
 }
 
-function applied(entries: readonly Entry[], change: Change, next: number | null): readonly Entry[] {
-  if (change.added) {
+/** `entries` are all from the seq `next`, or the oldest there is, to the one below `before`. */
+function applied(
+  entries: readonly Entry[],
+  change: Change,
+  next: number | null,
+  before = Number.POSITIVE_INFINITY,
+): readonly Entry[] {
+  const { added, removed, markedSeen, markedRead, markedUnread } = change;
+  if (added) {
     const known = new Set(entries.map((entry) => entry.seq));
-    const oldest = next === null ? 0 : (entries.at(-1)?.seq ?? 0);
-    const fresh = change.added.filter((entry) => entry.seq > oldest && !known.has(entry.seq));
+    const fresh = added.filter(({ seq }) => seq >= (next ?? 0) && seq < before && !known.has(seq));
     return fresh.length === 0 ? entries : [...fresh, ...entries].sort((a, b) => b.seq - a.seq);
   }
-  return altered(entries, change);
-}
-
-function altered(entries: readonly Entry[], change: Change): readonly Entry[] {
-  const { removed, markedSeen, markedRead, markedUnread } = change;
   if (removed) return withoutSeqs(entries, removed);
   if (markedSeen) return withSeen(entries, markedSeen.upTo, markedSeen.at);
   if (markedRead) return withRead(entries, memberOf(markedRead.seqs), markedRead.at);

@@ -4,7 +4,17 @@
  * way to the server's word when that has caught up.
  */
 
-import { changed, counted, EMPTY, extended, fetched, type InboxState, type Mark, marked } from "./inbox";
+import {
+  begunAnew,
+  changed,
+  counted,
+  EMPTY,
+  extended,
+  fetched,
+  type InboxState,
+  type Mark,
+  marked,
+} from "./inbox";
 import {
   type Change,
   type Counts,
@@ -81,9 +91,11 @@ export class InboxStore extends Store<Inbox> {
 
   // --- the connection's side ---
 
-  connected(): void {
+  /** `isResumed` where the server takes this connection for the one before, of the same past of its database. */
+  connected(isResumed: boolean): void {
     this.#connected = true;
     this.#mutes = undefined;
+    if (!isResumed) this.#beginAnew();
     this.#update(this.#state);
     void this.#send();
   }
@@ -94,6 +106,15 @@ export class InboxStore extends Store<Inbox> {
 
   changed(change: Change): void {
     this.#update(changed(this.#state, change));
+  }
+
+  /** What was answered before is in what this connection tells first, or in a past that is gone. */
+  #beginAnew(): void {
+    const { head } = this.#state;
+    this.#intents = this.#intents
+      .filter(({ answer }) => answer === undefined || answer.version > head)
+      .map((intent) => (intent.answer ? { ...intent, answer: { ...intent.answer, version: 1 } } : intent));
+    this.#state = begunAnew(this.#state);
   }
 
   /** For servers that tell of no changes. */

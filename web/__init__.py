@@ -1,0 +1,1 @@
+"""The pages, in TypeScript and React (`src/`), and how Python builds them."""
