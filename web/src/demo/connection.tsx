@@ -55,7 +55,7 @@ export function ConnectionSwitch({ isCut, cut }: ConnectionSwitchProps): ReactNo
         <span>Connection: {isCut ? "off" : "on"}</span>
       </button>
       <p className="hint" role="status">
-        {isCut ? "Whatever comes now waits in the inbox." : caughtUp}
+        {isCut ? "What comes now waits in the inbox." : caughtUp}
       </p>
     </div>
   );

@@ -18,7 +18,7 @@ function Plain({ userId }: { userId: string }) {
       <main>
         <h1>The unchanged hook</h1>
         <p>
-          This page is what an app has today: twelve lines that toast what the server sends. It knows nothing
+          This page is what an app has today: a dozen lines that toast what the server sends. It knows nothing
           of notify-server, and has no part of its library. It listens as user{" "}
           <strong>
             <bdi>{userId}</bdi>
