@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error,
 from tests.conftest import Running, StartServer, lacking
 from tests.postgres import free_port
 from tests.processes import Process, Start
+from web.node import WEB, environment, npm
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _ARGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -152,3 +154,14 @@ def demo_process(start: Start, built_page: Path, _demo_folder: Path) -> DemoProc
         return process
 
     return DemoProcess(f"http://127.0.0.1:{port}", start_demo)
+
+
+@pytest.fixture(scope="session")
+def development_page(built_page: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages with React's development build, which alone mounts twice under StrictMode."""
+    folder = tmp_path_factory.mktemp("development")
+    subprocess.run(
+        [*npm(), "run", "--silent", "build", "--", "--outDir", str(folder), "--emptyOutDir", "--logLevel", "error"],
+        cwd=WEB, env={**environment(), "NODE_ENV": "development"}, check=True,
+    )  # fmt: skip
+    return folder

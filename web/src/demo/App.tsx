@@ -31,10 +31,10 @@ export function App({ config }: { config: Config }): ReactNode {
     <div className="page">
       <Header isAlone={choice.alone !== undefined} />
       {!choice.alone && (
-        <fieldset className="tabs" aria-label="Whose window">
+        <section className="tabs" aria-label="Whose window">
           {tab("left")}
           {tab("right")}
-        </fieldset>
+        </section>
       )}
       <main className="panes" data-front={choice.alone ? undefined : front}>
         <Pane
