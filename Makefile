@@ -21,8 +21,8 @@ test: web
 	$(BIN)/python -m tests.node
 	$(BIN)/pytest
 ifdef CI
-	$(BIN)/pytest --postgres=15 -m database
-	$(BIN)/pytest --postgres=pgbouncer -m through_the_pool
+	$(BIN)/pytest --postgres=15 -m "database and not browser"
+	$(BIN)/pytest --postgres=pgbouncer -m "through_the_pool and not browser"
 endif
 
 lint: $(STAMP)

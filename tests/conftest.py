@@ -51,6 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("database")
         if "url" in fixtures:
             item.add_marker("through_the_pool")
+        if "browser" in fixtures:
+            item.add_marker("browser")
 
 
 def lacking(reason: object) -> None:

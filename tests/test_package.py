@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -108,6 +109,16 @@ def test_the_constraints_name_every_dependency_exactly_and_no_host() -> None:
         "pytest",
         "ruff",
     }
+
+
+@pytest.mark.parametrize("folder", ["web", "tests/client", "tests/transport", "benchmarks/transport"])
+def test_a_lock_file_names_no_host_and_the_programs_for_every_platform(folder: str) -> None:
+    """npm ci refuses one that lacks a platform's, also on another."""
+    packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]
+    for path, package in packages.items():
+        assert "resolved" not in package, path
+        for name in package.get("optionalDependencies", {}):
+            assert {f"node_modules/{name}", f"{path}/node_modules/{name}"} & packages.keys(), (path, name)
 
 
 def test_platforms_find_what_they_look_for() -> None:
