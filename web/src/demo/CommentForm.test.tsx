@@ -1,6 +1,6 @@
-import { cleanup, render, screen } from "@testing-library/react";
+import { act, render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { afterEach, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Api, ApiError } from "./api";
 import { CommentForm } from "./CommentForm";
 import { Feed } from "./feed";
@@ -10,8 +10,6 @@ const ada = { id: 1, name: "Ada Lovelace" };
 const grace = { id: 2, name: "Grace Hopper" };
 const post = { id: 7, authorId: 1, title: "Notes", body: "" };
 const comment = { id: 5, postId: 7, authorId: 2, body: "Hello", createdAt: "2026-01-01T00:00:00.000Z" };
-
-afterEach(cleanup);
 
 function form() {
   const api = new Api({ people: [], socketPath: "", bodyField: "body", apiPrefix: "" }, grace.id);
@@ -85,7 +83,7 @@ test("the button is out of order only while it sends, and says so", async () => 
   expect(button.getAttribute("aria-disabled")).toBe("true");
   expect(screen.getByRole("status").textContent).toBe("Sending…");
   await userEvent.click(button);
-  answer(comment);
-  await vi.waitFor(() => expect(button.getAttribute("aria-disabled")).toBe("false"));
+  await act(async () => answer(comment));
+  expect(button.getAttribute("aria-disabled")).toBe("false");
   expect(addComment).toHaveBeenCalledOnce();
 });

@@ -8,9 +8,10 @@ const comment = { id: 5, postId: 1, authorId: 2, body: "Hello", createdAt: "2026
 const gone = new ApiError("there is no such post", 404);
 
 const api = new Api({ people: [], socketPath: "", bodyField: "body", apiPrefix: "" }, 1);
-const posts = vi.spyOn(api, "posts");
-const single = vi.spyOn(api, "post");
-const comments = vi.spyOn(api, "comments");
+const posts = vi.fn(api.posts);
+const single = vi.fn(api.post);
+const comments = vi.fn(api.comments);
+Object.assign(api, { posts, post: single, comments });
 let closing: (() => void)[] = [];
 
 beforeEach(() => {
@@ -23,8 +24,7 @@ beforeEach(() => {
 afterEach(() => {
   for (const close of closing) close();
   closing = [];
-  vi.resetAllMocks();
-  vi.useRealTimers();
+  for (const mock of [posts, single, comments]) mock.mockReset();
 });
 
 async function open(): Promise<Feed> {
