@@ -62,6 +62,8 @@ export interface Refusal {
   retryAfter?: number;
 }
 
+const LONGEST_WAIT_S = 3600; // a timer that is told more than 24 days fires at once
+
 type Fields = Readonly<Record<string, unknown>>;
 
 const isObject = (value: unknown): value is Fields => typeof value === "object" && value !== null;
@@ -156,5 +158,6 @@ export function readChange(value: unknown): Change | undefined {
 export function readRefusal(value: unknown): Refusal | undefined {
   if (!isObject(value) || !isText(value.error)) return undefined;
   const refusal = { error: value.error, code: isText(value.code) ? value.code : "" };
-  return isCount(value.retryAfter) ? { ...refusal, retryAfter: value.retryAfter } : refusal;
+  if (!isCount(value.retryAfter)) return refusal;
+  return { ...refusal, retryAfter: Math.min(value.retryAfter, LONGEST_WAIT_S) };
 }
