@@ -70,7 +70,7 @@ const isObject = (value: unknown): value is Fields => typeof value === "object" 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isText = (value: unknown): value is string => typeof value === "string";
 const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value);
-const isId = (value: unknown): value is string | number => isText(value) || typeof value === "number";
+const isId = (value: unknown): value is string | number => isText(value) || Number.isFinite(value);
 const isTime = (value: unknown): value is string => isText(value) && !Number.isNaN(Date.parse(value));
 const isSeqs = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount);
 
@@ -94,7 +94,8 @@ export function readNotification(value: unknown): Notification | undefined {
 /** `"<seq>.<tag>"`; the tag is of user and database, so that a seq is comparable only with those of its own tag. */
 export function readOffset(value: unknown): { seq: number; tag: string } | undefined {
   const parts = isText(value) ? /^(\d+)\.(.+)$/.exec(value) : null;
-  return parts?.[1] && parts[2] ? { seq: Number(parts[1]), tag: parts[2] } : undefined;
+  const seq = Number(parts?.[1]);
+  return parts?.[2] && isCount(seq) ? { seq, tag: parts[2] } : undefined;
 }
 
 export function readEntry(value: unknown): Entry | undefined {
@@ -134,7 +135,8 @@ export function readPage(value: unknown): Page | undefined {
 
 export function readMutes(value: unknown): string[] | undefined {
   if (!isObject(value) || !Array.isArray(value.mutes)) return undefined;
-  return value.mutes.map((mute: unknown) => (isObject(mute) ? mute.topic : undefined)).filter(isText);
+  const topics = value.mutes.map((mute: unknown) => (isObject(mute) ? mute.topic : undefined));
+  return [...new Set(topics.filter(isText))];
 }
 
 /** What it does not understand, from a later server, becomes a `reload`. */
