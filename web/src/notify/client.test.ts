@@ -107,7 +107,7 @@ describe("a connection", () => {
   test("to a server that tells of no changes is live after three quiet seconds, and counts by asking", async () => {
     const { client, socket } = await open();
     socket.accept();
-    socket.answers("notifications:counts", { ok: true, unread: 4, unseen: 2, version: 9 });
+    socket.answers("notifications:counts", () => ({ ok: true, unread: 4, unseen: 2, version: 9 }));
     await vi.advanceTimersByTimeAsync(2000);
     socket.says("notification", comment());
     await vi.advanceTimersByTimeAsync(2999);

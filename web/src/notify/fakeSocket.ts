@@ -3,6 +3,7 @@
 import { vi } from "vitest";
 
 type Handler = (...values: unknown[]) => void;
+type Answer = (values: object) => unknown;
 type Send = (auth: object) => void;
 
 interface Settings {
@@ -20,11 +21,12 @@ export class FakeSocket {
   active = false;
   recovered = false;
   connects = 0;
-  /** The events that were asked for, in order. */
+  /** The events that were asked for, in order, and what with. */
   readonly asked: string[] = [];
+  readonly requests: { readonly event: string; readonly values: object }[] = [];
   readonly io = { engine: { close: vi.fn() } };
   readonly #handlers = new Map<string, Handler[]>();
-  readonly #answers = new Map<string, unknown>();
+  readonly #answers = new Map<string, Answer>();
   #waiting: Waiting[] = [];
 
   constructor(
@@ -54,10 +56,12 @@ export class FakeSocket {
 
   timeout(ms: number) {
     return {
-      emitWithAck: (event: string, _values: object): Promise<unknown> => {
+      emitWithAck: (event: string, values: object): Promise<unknown> => {
         this.asked.push(event);
+        this.requests.push({ event, values });
         return new Promise((resolve, reject) => {
-          if (this.#answers.has(event)) resolve(this.#answers.get(event));
+          const answer = this.#answers.get(event);
+          if (answer) resolve(answer(values));
           else this.#waiting.push({ resolve, reject });
           setTimeout(() => reject(new Error("operation has timed out")), ms);
         });
@@ -71,8 +75,8 @@ export class FakeSocket {
     for (const handler of this.#handlers.get(event) ?? []) handler(...values);
   }
 
-  /** From now on. */
-  answers(event: string, answer: unknown): void {
+  /** From now on; an event without an answer is left waiting. */
+  answers(event: string, answer: Answer): void {
     this.#answers.set(event, answer);
   }
 
