@@ -50,6 +50,7 @@ export default defineConfig({
     environment: "jsdom",
     include: ["src/**/*.test.{ts,tsx}"],
     setupFiles: [here("src/testSetup.ts")],
+    testTimeout: 30_000, // a machine may be busy; nothing here waits for time itself
     restoreMocks: true,
     unstubGlobals: true,
   },

@@ -1,6 +1,6 @@
 /** What somebody has muted, to be unmuted. */
 
-import type { ReactNode } from "react";
+import { type ReactNode, useRef } from "react";
 import { useLabels } from "./labels";
 import { Icon } from "./parts";
 
@@ -13,13 +13,20 @@ interface MutedTopicsProps {
 
 export function MutedTopics({ mutes, unmute, topicName, back }: MutedTopicsProps): ReactNode {
   const labels = useLabels();
+  const list = useRef<HTMLDivElement>(null);
   const nameOf = (topic: string) => {
-    const colon = topic.indexOf(":");
-    const [kind, id] = [topic.slice(0, colon), topic.slice(colon + 1)];
+    const [kind = "", ...rest] = topic.split(":");
+    const id = rest.join(":");
     return topicName?.(kind, id) ?? labels.topic(kind, id);
   };
+  const unmuteOne = (topic: string) => {
+    const buttons = [...(list.current?.querySelectorAll("button") ?? [])];
+    const at = buttons.indexOf(document.activeElement as HTMLButtonElement);
+    (buttons[at + 1] ?? buttons[at - 1])?.focus();
+    unmute(topic);
+  };
   return (
-    <div className="notify-list">
+    <div ref={list} className="notify-list">
       <button type="button" className="notify-link notify-back" onClick={back}>
         <Icon of="back" /> {labels.back}
       </button>
@@ -34,7 +41,7 @@ export function MutedTopics({ mutes, unmute, topicName, back }: MutedTopicsProps
               type="button"
               className="notify-button"
               aria-label={`${labels.unmute} ${nameOf(topic)}`}
-              onClick={() => unmute(topic)}
+              onClick={() => unmuteOne(topic)}
             >
               {labels.unmute}
             </button>

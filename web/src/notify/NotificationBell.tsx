@@ -1,6 +1,6 @@
 /** The bell: how many there are, what just came (for screen readers), and the centre when it is opened. */
 
-import { type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type ReactNode, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { useCounts, useNotifyClient } from "./hooks";
 import { english, type Labels } from "./labels";
 import { NotificationCentre, type NotificationCentreProps } from "./NotificationCentre";
@@ -120,17 +120,22 @@ const SAID_MS = 5000;
 function Announcer({ labels }: { labels: Labels }): ReactNode {
   const client = useNotifyClient();
   const [text, setText] = useState("");
+  const words = useRef(labels); // those of the moment when it is said: an app may make them anew at each render
+  useLayoutEffect(() => {
+    words.current = labels;
+  });
   useEffect(() => {
-    let messages: string[] = [];
+    let messages: (string | undefined)[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
     const say = () => {
-      const [message] = messages;
-      setText(messages.length === 1 && message ? message : labels.arrived(messages.length));
+      const { arrived, untitled } = words.current;
+      setText(messages.length === 1 ? messages[0] || untitled : arrived(messages.length));
       messages = [];
       timer = setTimeout(() => setText(""), SAID_MS);
     };
     const stop = client.listen((notification) => {
-      messages.push(notification.message ?? labels.untitled);
+      messages.push(notification.message);
+      setText(""); // the same words a second time are no change, and would not be said
       clearTimeout(timer);
       timer = setTimeout(say, TOGETHER_MS);
     });
@@ -138,7 +143,7 @@ function Announcer({ labels }: { labels: Labels }): ReactNode {
       stop();
       clearTimeout(timer);
     };
-  }, [client, labels]);
+  }, [client]);
   return (
     <div className="notify-hidden" role="status" aria-live="polite">
       {text}

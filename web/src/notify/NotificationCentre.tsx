@@ -3,6 +3,7 @@
 import {
   type KeyboardEvent,
   type ReactNode,
+  type RefObject,
   useCallback,
   useEffect,
   useId,
@@ -52,6 +53,9 @@ function Centre({
   const inbox = useInbox();
   const labels = useLabels();
   const title = useId();
+  const centre = useRef<HTMLElement>(null);
+  const mutedButton = useRef<HTMLButtonElement>(null);
+  useKeptFocus(centre);
   const [isShowingMuted, showMuted] = useState(false);
   useSeen(inbox.loaded && inbox.unseen > 0, inbox.markSeen);
   const { markRead, markUnread, remove, mute } = inbox;
@@ -66,7 +70,7 @@ function Centre({
   const actions: RowActions = { open, href, postTitle, markRead, markUnread, remove, mute };
   const notice = inbox.status === "refused" && inbox.problem ? inbox.problem : labels.status[inbox.status];
   return (
-    <section className="notify-centre" aria-labelledby={title}>
+    <section ref={centre} className="notify-centre" aria-labelledby={title} tabIndex={-1}>
       <header className="notify-header">
         <h2 id={title}>{labels.title}</h2>
         {!isShowingMuted && inbox.unread > 0 && (
@@ -75,6 +79,7 @@ function Centre({
           </button>
         )}
         <button
+          ref={mutedButton}
           type="button"
           className="notify-icon-button"
           aria-pressed={isShowingMuted}
@@ -106,7 +111,10 @@ function Centre({
           mutes={inbox.mutes}
           unmute={inbox.unmute}
           topicName={topicName}
-          back={() => showMuted(false)}
+          back={() => {
+            showMuted(false);
+            mutedButton.current?.focus();
+          }}
         />
       ) : (
         <List inbox={inbox} actions={actions} />
@@ -126,6 +134,28 @@ function useSeen(isUnseen: boolean, markSeen: () => void): void {
     document.addEventListener("visibilitychange", look);
     return () => document.removeEventListener("visibilitychange", look);
   }, [isUnseen, markSeen]);
+}
+
+/** Where what has the focus goes away, by what was done with it or on another page, the focus stays in the centre. */
+function useKeptFocus(centre: RefObject<HTMLElement | null>): void {
+  useEffect(() => {
+    const root = centre.current;
+    if (!root) return;
+    let last: EventTarget | null = null;
+    const note = (event: FocusEvent) => {
+      last = event.target;
+    };
+    const observer = new MutationObserver(() => {
+      if (last instanceof Node && !last.isConnected && document.activeElement === document.body)
+        root.focus({ preventScroll: true });
+    });
+    root.addEventListener("focusin", note);
+    observer.observe(root, { childList: true, subtree: true });
+    return () => {
+      root.removeEventListener("focusin", note);
+      observer.disconnect();
+    };
+  }, [centre]);
 }
 
 function List({ inbox, actions }: { inbox: ReturnType<typeof useInbox>; actions: RowActions }): ReactNode {
@@ -184,8 +214,8 @@ function List({ inbox, actions }: { inbox: ReturnType<typeof useInbox>; actions:
 function Older({ inbox }: { inbox: ReturnType<typeof useInbox> }): ReactNode {
   const labels = useLabels();
   const button = useRef<HTMLButtonElement>(null);
-  const { loadMore, loadingMore, error, entries } = inbox;
-  const isWaiting = !loadingMore && error === null;
+  const { loadMore, loadingMore, error, entries, status } = inbox;
+  const isWaiting = !loadingMore && error === null && (status === "live" || status === "catching up");
   // biome-ignore lint/correctness/useExhaustiveDependencies: looks again when a page has come that left the button in sight
   useEffect(() => {
     if (!isWaiting || !button.current || typeof IntersectionObserver === "undefined") return;
@@ -231,8 +261,10 @@ const rowsOf = (list: HTMLElement | null): HTMLElement[] => [
 ];
 
 function moveFocus(event: KeyboardEvent, list: HTMLElement | null): void {
+  if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const rows = rowsOf(list);
-  const at = rows.findIndex((row) => row.closest("li")?.contains(document.activeElement));
+  // the last: a row of an expanded group is within the group's as well
+  const at = rows.findLastIndex((row) => row.closest("li")?.contains(document.activeElement));
   const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
   const row = to === undefined ? undefined : rows[Math.min(Math.max(to, 0), rows.length - 1)];
   if (!row) return;

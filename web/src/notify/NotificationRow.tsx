@@ -1,6 +1,6 @@
 /** One group in the centre: its sentence, its time, what can be done with it, and each of its notifications. */
 
-import { type MouseEvent, type ReactNode, useId, useState } from "react";
+import { type KeyboardEvent, type MouseEvent, type ReactNode, useId, useRef, useState } from "react";
 import type { Group } from "./groups";
 import { type Labels, type Phrase, useLabels } from "./labels";
 import { Avatar, Icon, Sentence, Time } from "./parts";
@@ -31,11 +31,26 @@ export function NotificationRow({ group, actions, isCurrent, onFocus }: RowProps
   const [isExpanded, setExpanded] = useState(false);
   const [isOffering, setOffering] = useState(false);
   const id = useId();
+  const more = useRef<HTMLButtonElement>(null);
+  const done = () => {
+    setOffering(false);
+    more.current?.focus();
+  };
+  const leaveActions = (event: KeyboardEvent) => {
+    if (event.key !== "Escape" || !isOffering) return;
+    event.stopPropagation(); // the panel stays open
+    done();
+  };
   const [newest] = group.entries;
   const tabIndex = isCurrent ? 0 : -1;
   const phrase = phraseOf(group, actions.postTitle?.(newest), labels);
   return (
-    <li className="notify-row" data-unread={group.unread > 0 || undefined} onFocus={onFocus}>
+    <li
+      className="notify-row"
+      data-unread={group.unread > 0 || undefined}
+      onFocus={onFocus}
+      onKeyDown={leaveActions}
+    >
       <div className="notify-row-main">
         <Opener entry={newest} group={group} actions={actions} tabIndex={tabIndex}>
           <Avatar name={group.people[0]?.name ?? ""} />
@@ -48,6 +63,7 @@ export function NotificationRow({ group, actions, isCurrent, onFocus }: RowProps
           <UnreadMark count={group.unread} />
         </Opener>
         <button
+          ref={more}
           type="button"
           className="notify-icon-button"
           tabIndex={tabIndex}
@@ -59,9 +75,7 @@ export function NotificationRow({ group, actions, isCurrent, onFocus }: RowProps
           <Icon of="more" />
         </button>
       </div>
-      {isOffering && (
-        <GroupActions id={`${id}-actions`} group={group} actions={actions} done={() => setOffering(false)} />
-      )}
+      {isOffering && <GroupActions id={`${id}-actions`} group={group} actions={actions} done={done} />}
       {group.entries.length > 1 && (
         <>
           <button

@@ -167,12 +167,12 @@ export class NotifyClient extends Store<Connection> {
     const isCaughtUp = status === "catching up";
     if (isCaughtUp) this.#set({ caughtUp: caughtUp + 1 });
     const isFirst = place && this.options.oncePerBrowser ? isFirstInBrowser(`${stream} ${place.seq}`) : true;
-    // not in here: socket.io-client would forget its place where the app's callback throws
-    void Promise.resolve(isFirst).then((first) => {
-      if (!first) return;
-      const arrival = { seq: place?.seq, caughtUp: isCaughtUp };
-      for (const listener of [...this.#listeners]) listener(notification, arrival);
-      this.options.onNotification?.(notification, arrival);
-    });
+    const arrival = { seq: place?.seq, caughtUp: isCaughtUp };
+    // not in here: socket.io-client would forget its place where one throws; nor one after the other, as one that throws
+    // is to stop no other
+    const tell = (listener: Listener) =>
+      void Promise.resolve(isFirst).then((first) => first && listener(notification, arrival));
+    for (const listener of this.#listeners) tell(listener);
+    tell((...what) => this.options.onNotification?.(...what));
   };
 }

@@ -56,7 +56,7 @@ function toGroup(key: string, first: Entry, rest: Entry[]): Group {
   const people = new Map<string, Person>();
   for (const { actor, payload } of entries) {
     const name = payload.fromUser;
-    if (name !== undefined && !people.has(actor ?? name)) people.set(actor ?? name, { name, topic: actor });
+    if (name && !people.has(actor ?? name)) people.set(actor ?? name, { name, topic: actor });
   }
   const unread = entries.filter((entry) => entry.readAt === null).length;
   return { key, type: first.type, topic: first.topic, entries, people: [...people.values()], unread };

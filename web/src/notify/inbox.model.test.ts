@@ -6,7 +6,7 @@ import type { Change, Entry, Page } from "./protocol";
 
 const AT = "2026-11-23T10:00:00.000Z";
 const ROWS = 4;
-const RUNS = 1000;
+const RUNS = 400;
 const STEPS = 60;
 
 /** mulberry32: the same run for the same seed. */

@@ -76,6 +76,8 @@ export class InboxStore extends Store<Inbox> {
   readonly #ask: Ask;
   #state: InboxState = EMPTY;
   #mutes: readonly string[] | undefined;
+  /** Whether this connection has told them: another page may have changed them while there was none. */
+  #areMutesKnown = false;
   #intents: readonly Intent[] = [];
   #watchers = 0;
   #connected = false;
@@ -83,6 +85,8 @@ export class InboxStore extends Store<Inbox> {
   #sending = false;
   #loadingMore = false;
   #error: string | null = null;
+  /** The newest seq and the version at which it was last said that all was seen. */
+  #saidSeen = "";
 
   constructor(ask: Ask) {
     super({ ...EMPTY, loaded: false, hasMore: false, loadingMore: false, error: null, mutes: undefined });
@@ -94,7 +98,7 @@ export class InboxStore extends Store<Inbox> {
   /** `isResumed` where the server takes this connection for the one before, of the same past of its database. */
   connected(isResumed: boolean): void {
     this.#connected = true;
-    this.#mutes = undefined;
+    this.#areMutesKnown = false;
     if (!isResumed) this.#beginAnew();
     this.#update(this.#state);
     void this.#send();
@@ -141,7 +145,7 @@ export class InboxStore extends Store<Inbox> {
 
   readonly loadMore = async (): Promise<void> => {
     const before = this.#state.next;
-    if (before === null || this.#loadingMore || !this.#state.loaded) return;
+    if (before === null || this.#loadingMore || !this.#state.loaded || !this.#connected) return;
     this.#loadingMore = true;
     this.#publish();
     try {
@@ -157,12 +161,16 @@ export class InboxStore extends Store<Inbox> {
 
   readonly markSeen = (): void => {
     const newest = this.#state.entries[0]?.seq;
-    if (newest !== undefined && this.getSnapshot().unseen > 0)
-      this.#intend({
-        event: "notifications:seen",
-        values: { upTo: newest },
-        mark: { kind: "seen", upTo: newest },
-      });
+    if (newest === undefined || this.getSnapshot().unseen === 0) return;
+    // where that leaves some unseen, they are not here yet: it would leave them again
+    const said = `${newest} ${this.#state.head}`;
+    if (said === this.#saidSeen) return;
+    this.#saidSeen = said;
+    this.#intend({
+      event: "notifications:seen",
+      values: { upTo: newest },
+      mark: { kind: "seen", upTo: newest },
+    });
   };
 
   /** All that is here; what arrives in the same moment is spared. */
@@ -195,7 +203,7 @@ export class InboxStore extends Store<Inbox> {
     const version = state.loaded ? Math.min(state.version, state.head) : state.head;
     this.#intents = this.#intents.filter(isAhead(version));
     this.#publish();
-    if (state.stale || !state.loaded || this.#mutes === undefined) void this.#fetch();
+    if (state.stale || !state.loaded || !this.#areMutesKnown) void this.#fetch();
   }
 
   #publish(): void {
@@ -222,10 +230,14 @@ export class InboxStore extends Store<Inbox> {
     try {
       if (this.#state.stale || !this.#state.loaded) {
         const pages = await this.#newestPages(this.#state.entries.length);
-        this.#state = fetched(this.#state, pages);
+        this.#error = null;
+        this.#update(fetched(this.#state, pages)); // the list does not wait for the mutes
         if (this.#state.stale) againInMs = AGAIN_MS;
       }
-      if (this.#mutes === undefined) this.#mutes = readMutes(await this.#request("mutes:list", {})) ?? [];
+      if (!this.#areMutesKnown) {
+        this.#mutes = readMutes(await this.#request("mutes:list", {})) ?? [];
+        this.#areMutesKnown = true;
+      }
       this.#error = null;
     } catch (error) {
       this.#failed(error);
@@ -276,8 +288,9 @@ export class InboxStore extends Store<Inbox> {
     this.#sending = true;
     for (let intent = this.#unanswered(); intent && this.#connected; intent = this.#unanswered()) {
       try {
-        this.#answered(intent, await this.#request(intent.event, intent.values));
+        const answer = await this.#request(intent.event, intent.values);
         this.#error = null;
+        this.#answered(intent, answer);
       } catch (error) {
         const againAfterS = error instanceof Refused ? error.retryAfterS : undefined;
         if (error instanceof Refused && againAfterS === undefined) this.#drop(intent);

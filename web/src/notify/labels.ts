@@ -80,7 +80,13 @@ export const english: Labels = {
   back: "Back",
   nothingMuted: "Nothing is muted.",
   unmute: "Unmute",
-  topic: (kind, id) => ({ post: `Post ${id}`, user: `Person ${id}` })[kind] ?? `${kind} ${id}`,
+  topic: (kind, id) =>
+    `${
+      new Map([
+        ["post", "Post"],
+        ["user", "Person"],
+      ]).get(kind) ?? kind
+    } ${id}`,
   loading: "Loading…",
   empty: "Nothing here yet",
   emptyHint: "When somebody comments on your post, you will see it here.",

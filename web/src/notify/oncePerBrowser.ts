@@ -7,6 +7,7 @@ const DATABASE = "notify-server";
 const SHOWN = "shown";
 const KEPT_MS = 7 * 86_400_000; // as long as a server shows again what never arrived
 const HIDDEN_DELAY_MS = 400; // the tab that somebody looks at goes first
+const PATIENCE_MS = 1000; // there are browsers whose database at times never answers
 
 let opened: Promise<IDBDatabase> | undefined;
 
@@ -47,13 +48,14 @@ async function claim(key: string): Promise<boolean> {
   }
 }
 
-/** Whether this tab is the one to show it. Where the browser keeps no data, every tab is. */
+/** Whether this tab is the one to show it. Where the browser keeps no data, or does not answer, every tab is. */
 export async function isFirstInBrowser(key: string): Promise<boolean> {
   if (document.visibilityState === "hidden") {
     await new Promise((resolve) => setTimeout(resolve, HIDDEN_DELAY_MS));
   }
   try {
-    return await claim(key);
+    const impatient = new Promise<boolean>((resolve) => setTimeout(resolve, PATIENCE_MS, true));
+    return await Promise.race([claim(key), impatient]);
   } catch {
     opened = undefined;
     return true;

@@ -62,13 +62,15 @@ export interface Refusal {
   retryAfter?: number;
 }
 
+const LONGEST_WAIT_S = 3600; // a timer that is told more than 24 days fires at once
+
 type Fields = Readonly<Record<string, unknown>>;
 
 const isObject = (value: unknown): value is Fields => typeof value === "object" && value !== null;
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 const isText = (value: unknown): value is string => typeof value === "string";
 const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value);
-const isId = (value: unknown): value is string | number => isText(value) || typeof value === "number";
+const isId = (value: unknown): value is string | number => isText(value) || Number.isFinite(value);
 const isTime = (value: unknown): value is string => isText(value) && !Number.isNaN(Date.parse(value));
 const isSeqs = (value: unknown): value is number[] => Array.isArray(value) && value.every(isCount);
 
@@ -92,7 +94,8 @@ export function readNotification(value: unknown): Notification | undefined {
 /** `"<seq>.<tag>"`; the tag is of user and database, so that a seq is comparable only with those of its own tag. */
 export function readOffset(value: unknown): { seq: number; tag: string } | undefined {
   const parts = isText(value) ? /^(\d+)\.(.+)$/.exec(value) : null;
-  return parts?.[1] && parts[2] ? { seq: Number(parts[1]), tag: parts[2] } : undefined;
+  const seq = Number(parts?.[1]);
+  return parts?.[2] && isCount(seq) ? { seq, tag: parts[2] } : undefined;
 }
 
 export function readEntry(value: unknown): Entry | undefined {
@@ -132,7 +135,8 @@ export function readPage(value: unknown): Page | undefined {
 
 export function readMutes(value: unknown): string[] | undefined {
   if (!isObject(value) || !Array.isArray(value.mutes)) return undefined;
-  return value.mutes.map((mute: unknown) => (isObject(mute) ? mute.topic : undefined)).filter(isText);
+  const topics = value.mutes.map((mute: unknown) => (isObject(mute) ? mute.topic : undefined));
+  return [...new Set(topics.filter(isText))];
 }
 
 /** What it does not understand, from a later server, becomes a `reload`. */
@@ -156,5 +160,6 @@ export function readChange(value: unknown): Change | undefined {
 export function readRefusal(value: unknown): Refusal | undefined {
   if (!isObject(value) || !isText(value.error)) return undefined;
   const refusal = { error: value.error, code: isText(value.code) ? value.code : "" };
-  return isCount(value.retryAfter) ? { ...refusal, retryAfter: value.retryAfter } : refusal;
+  if (!isCount(value.retryAfter)) return refusal;
+  return { ...refusal, retryAfter: Math.min(value.retryAfter, LONGEST_WAIT_S) };
 }

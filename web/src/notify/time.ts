@@ -19,13 +19,18 @@ export function relativeTime(date: Date, nowMs: number, locale?: string): string
   if (ageS < MINUTE_S) return format.format(0, "second");
   if (ageS < HOUR_S) return format.format(-Math.floor(ageS / MINUTE_S), "minute");
   if (ageS < DAY_S) return format.format(-Math.floor(ageS / HOUR_S), "hour");
-  return format.format(-Math.floor(ageS / DAY_S), "day");
+  return format.format(-daysBetween(date, nowMs), "day");
+}
+
+/** By the calendar: from Monday evening to Wednesday morning it is two. */
+function daysBetween(date: Date, nowMs: number): number {
+  const midnight = (of: Date) => new Date(of.getFullYear(), of.getMonth(), of.getDate()).getTime();
+  return Math.round((midnight(new Date(nowMs)) - midnight(date)) / (DAY_S * 1000));
 }
 
 /** "Today", "Yesterday", "Friday", "3 November". */
 export function dayName(date: Date, nowMs: number, locale?: string): string {
-  const midnight = (of: Date) => new Date(of.getFullYear(), of.getMonth(), of.getDate()).getTime();
-  const days = Math.round((midnight(new Date(nowMs)) - midnight(date)) / (DAY_S * 1000));
+  const days = daysBetween(date, nowMs);
   if (days < 2) {
     const name = new Intl.RelativeTimeFormat(locale, { numeric: "auto" }).format(-Math.max(0, days), "day");
     return name.charAt(0).toLocaleUpperCase(locale) + name.slice(1);
