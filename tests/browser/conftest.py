@@ -14,10 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, WebError, async_playwright
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Playwright,
+    WebError,
+    async_playwright,
+)
 
 from tests.conftest import Running, StartServer, lacking
-from tests.postgres import free_port
+from tests.postgres import Missing, free_port
 from tests.processes import Process, Start
 from web.node import WEB, environment, npm
 
@@ -64,21 +73,32 @@ class Complaints:
         context.on("weberror", thrown)
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """This machine's."""
+def find_chromium() -> str:
+    """This machine's. Raises Missing."""
     found = next(filter(None, map(shutil.which, _PROGRAMS)), None)
     if found is None:
-        lacking(f"a browser: one of {', '.join(_PROGRAMS)}")
-    assert found is not None
+        raise Missing(f"a browser: one of {', '.join(_PROGRAMS)}")
     return found
+
+
+async def launched(playwright: Playwright, chromium: str) -> Browser:
+    as_root = os.geteuid() == 0  # where its sandbox does not work
+    return await playwright.chromium.launch(executable_path=chromium, args=_ARGS, chromium_sandbox=not as_root)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    try:
+        return find_chromium()
+    except Missing as missing:
+        lacking(missing)
+        raise
 
 
 @pytest.fixture
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    as_root = os.geteuid() == 0  # where its sandbox does not work
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=_ARGS, chromium_sandbox=not as_root)
+        browser = await launched(playwright, chromium)
         yield browser
         await browser.close()
 

@@ -185,7 +185,7 @@ async def test_strict_mode_mounts_twice_and_shows_once(
     for path, expected in (("/?as=1", 1), ("/plain/?userId=1", 2)):
         page = await context.new_page()
         requests: list[Request] = []
-        page.on("request", requests.append)
+        page.on("request", lambda request: requests.append(request))  # noqa: B023 - of this round
         await page.goto(demo.url + path)
         await eventually(lambda: demo.realtime.feeds.count("1") == 1)
         await demo.comment(2, 1)
