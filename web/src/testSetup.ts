@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, vi } from "vitest";
 Object.assign(globalThis, { IS_REACT_ACT_ENVIRONMENT: true });
 
 /** jsdom has none and says so; axe-core does without. */
-HTMLCanvasElement.prototype.getContext = () => null;
+if (typeof HTMLCanvasElement !== "undefined") HTMLCanvasElement.prototype.getContext = () => null;
 
 const complaints: string[] = [];
 

@@ -203,6 +203,15 @@ describe("an action", () => {
     expect(isInside()).toBe(true);
   });
 
+  test("of another page takes no focus that somebody has put elsewhere", async () => {
+    const entries = three();
+    const { says } = await show(<NotificationCentre />, entries);
+    act(() => openers()[1]?.focus());
+    await act(async () => openers()[1]?.blur());
+    await says("notifications:changed", { from: 5, to: 6, unread: 3, unseen: 0, removed: [entries[4]?.seq] });
+    expect(document.activeElement).toBe(document.body);
+  });
+
   test("marks all as read, and the focus stays in the centre", async () => {
     const { user, asked } = await show(<NotificationCentre />, three());
     await user.click(button("Mark all as read"));

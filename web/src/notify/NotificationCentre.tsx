@@ -145,14 +145,20 @@ function useKeptFocus(centre: RefObject<HTMLElement | null>): void {
     const note = (event: FocusEvent) => {
       last = event.target;
     };
+    const forget = ({ target }: FocusEvent) =>
+      queueMicrotask(() => {
+        if (target === last && target instanceof Node && target.isConnected) last = null;
+      });
     const observer = new MutationObserver(() => {
       if (last instanceof Node && !last.isConnected && document.activeElement === document.body)
         root.focus({ preventScroll: true });
     });
     root.addEventListener("focusin", note);
+    root.addEventListener("focusout", forget); // some browsers say it of what is taken away as well
     observer.observe(root, { childList: true, subtree: true });
     return () => {
       root.removeEventListener("focusin", note);
+      root.removeEventListener("focusout", forget);
       observer.disconnect();
     };
   }, [centre]);
