@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run web wheel test lint lag bench-transport fuzz soak faults screenshots
+.PHONY: run web react wheel test lint lag bench-transport fuzz soak faults screenshots
 
 run: web
 	@$(BIN)/notify-server demo
@@ -11,6 +11,10 @@ run: web
 # the pages that the demo serves; does nothing where they are built from what web/ holds now
 web: $(STAMP)
 	@$(BIN)/python -m web.build
+
+# web/dist/, the package notify-server-react
+react: $(STAMP)
+	$(BIN)/python -m web.node run --silent package
 
 # dist/, pages included
 wheel: web

@@ -1,10 +1,25 @@
 /** `npm run package`: src/notify as a package for other apps, in dist/. */
-import { copyFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+const [, version] =
+  /__version__ = "(.+)"/.exec(readFileSync(here("../notify_server/__init__.py"), "utf8")) ?? [];
+
+const description = {
+  name: "notify-server-react",
+  version,
+  description: "Notifications in React: the hook, the bell and the centre for notify-server",
+  license: "MIT",
+  type: "module",
+  sideEffects: ["**/*.css"],
+  exports: { ".": { types: "./types/index.d.ts", default: "./index.js" }, "./styles.css": "./styles.css" },
+  types: "./types/index.d.ts",
+  peerDependencies: { react: ">=18", "socket.io-client": ">=4.6 <5" },
+};
 
 export default defineConfig({
   plugins: [
@@ -12,7 +27,8 @@ export default defineConfig({
     {
       name: "what-is-not-compiled",
       closeBundle() {
-        for (const name of ["package.json", "README.md", "styles.css"])
+        writeFileSync(here("dist/package.json"), `${JSON.stringify(description, null, 2)}\n`);
+        for (const name of ["README.md", "styles.css"])
           copyFileSync(here(`src/notify/${name}`), here(`dist/${name}`));
         copyFileSync(here("../LICENSE"), here("dist/LICENSE"));
       },
