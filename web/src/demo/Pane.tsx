@@ -1,7 +1,7 @@
 /** One person's window: a small app with a feed, a bell and toasts, as they would see it. */
 
 import { type ReactNode, useEffect, useId, useMemo, useSyncExternalStore } from "react";
-import { NotificationBell, NotifyProvider, useCounts, useNotifications } from "../notify/index";
+import { NotificationBell, NotifyProvider, useCounts, useNotifications } from "../notify";
 import { Avatar } from "../notify/parts";
 import { Api } from "./api";
 import { type Choice, type Side, searchOf } from "./choice";

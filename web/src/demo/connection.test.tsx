@@ -1,6 +1,6 @@
 import { act, render, screen } from "@testing-library/react";
 import { expect, test } from "vitest";
-import { NotifyClient, NotifyProvider } from "../notify/index";
+import { NotifyClient, NotifyProvider } from "../notify";
 import { ConnectionState, ConnectionSwitch } from "./connection";
 
 let seq = 0;

@@ -1,7 +1,7 @@
 /** The state of a window's connection, a switch that cuts it, and what the connection after that brought. */
 
 import { type ReactNode, useEffect, useRef, useState } from "react";
-import { type NotifyClient, useConnection, useCounts } from "../notify/index";
+import { type NotifyClient, useConnection, useCounts } from "../notify";
 
 /** Cuts and heals the connection of one socket, which recovers then: the server knows it again by its pid. */
 export function useCut({ socket }: NotifyClient): [boolean, (isCut: boolean) => void] {

@@ -3,7 +3,7 @@
 import type { ReactNode } from "react";
 import { Slide, ToastContainer, toast } from "react-toastify/unstyled";
 import "react-toastify/ReactToastify.css";
-import type { Notification } from "../notify/index";
+import type { Notification } from "../notify";
 import { Avatar } from "../notify/parts";
 import type { Side } from "./choice";
 

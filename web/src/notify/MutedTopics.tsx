@@ -1,8 +1,8 @@
 /** What somebody has muted, to be unmuted. */
 
 import { type ReactNode, useRef } from "react";
-import { useLabels } from "./labels";
-import { Icon } from "./parts";
+import { useLabels } from "./labels.js";
+import { Icon } from "./parts.js";
 
 interface MutedTopicsProps {
   mutes: readonly string[] | undefined;

@@ -1,9 +1,9 @@
 import { act, screen, within } from "@testing-library/react";
 import { describe, expect, test, vi } from "vitest";
-import { NotificationBell, type NotificationBellProps } from "./NotificationBell";
-import { comment, commentBy, expectAccessible, show } from "./onScreen";
+import { NotificationBell, type NotificationBellProps } from "./NotificationBell.js";
+import { comment, commentBy, expectAccessible, show } from "./onScreen.js";
 
-vi.mock("socket.io-client", async () => (await import("./fakeSocket")).library);
+vi.mock("socket.io-client", async () => (await import("./fakeSocket.js")).library);
 
 const unseen = { seenAt: null };
 const bell = () => screen.getByRole("button", { name: /^Notifications/ });
@@ -104,7 +104,10 @@ describe("the panel", () => {
     const { user } = await show(<NotificationBell onOpen={onOpen} />, [entry]);
     await user.click(bell());
     await user.click(await screen.findByRole("button", { name: /^Grace/ }));
-    expect(onOpen).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ seq: entry.seq }));
+    expect(onOpen).toHaveBeenCalledExactlyOnceWith(
+      expect.objectContaining({ seq: entry.seq }),
+      expect.anything(),
+    );
     expect(panel()).toBeNull();
     expect(bell().textContent).toBe("");
   });

@@ -1,11 +1,20 @@
 /** The bell: how many there are, what just came (for screen readers), and the centre when it is opened. */
 
-import { type ReactNode, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
-import { useCounts, useNotifyClient } from "./hooks";
-import { english, type Labels } from "./labels";
-import { NotificationCentre, type NotificationCentreProps } from "./NotificationCentre";
-import { Icon } from "./parts";
-import type { Entry } from "./protocol";
+import {
+  type MouseEvent,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
+import { useCounts, useNotifyClient } from "./hooks.js";
+import { type Labels, withLabels } from "./labels.js";
+import { NotificationCentre, type NotificationCentreProps } from "./NotificationCentre.js";
+import { Icon } from "./parts.js";
+import type { Entry } from "./protocol.js";
 
 export interface NotificationBellProps extends Omit<NotificationCentreProps, "onClose"> {
   /** Which edges of bell and panel meet. */
@@ -22,7 +31,7 @@ export function NotificationBell({
   ...centre
 }: NotificationBellProps): ReactNode {
   const { unread, unseen } = useCounts();
-  const words = useMemo(() => ({ ...english, ...labels }), [labels]);
+  const words = useMemo(() => withLabels(labels), [labels]);
   const [isOpen, setOpen] = useState(false);
   const root = useRef<HTMLDivElement>(null);
   const bell = useRef<HTMLButtonElement>(null);
@@ -32,9 +41,9 @@ export function NotificationBell({
   }, []);
   const leave = useCallback(() => setOpen(false), []);
   const open = useCallback(
-    (entry: Entry) => {
+    (entry: Entry, event: MouseEvent) => {
       close();
-      onOpen?.(entry);
+      onOpen?.(entry, event);
     },
     [close, onOpen],
   );
@@ -135,6 +144,7 @@ function Announcer({ labels }: { labels: Labels }): ReactNode {
     };
     const stop = client.listen((notification) => {
       messages.push(notification.message);
+      if (messages.length > 1) return; // said together
       setText(""); // the same words a second time are no change, and would not be said
       clearTimeout(timer);
       timer = setTimeout(say, TOGETHER_MS);

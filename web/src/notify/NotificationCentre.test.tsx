@@ -1,10 +1,10 @@
 import { act, screen, within } from "@testing-library/react";
 import { describe, expect, test, vi } from "vitest";
-import { NotificationCentre } from "./NotificationCentre";
-import { comment, commentBy, expectAccessible, show } from "./onScreen";
-import type { Entry } from "./protocol";
+import { NotificationCentre } from "./NotificationCentre.js";
+import { comment, commentBy, expectAccessible, show } from "./onScreen.js";
+import type { Entry } from "./protocol.js";
 
-vi.mock("socket.io-client", async () => (await import("./fakeSocket")).library);
+vi.mock("socket.io-client", async () => (await import("./fakeSocket.js")).library);
 
 const READ = new Date(0).toISOString();
 const button = (name: string | RegExp) => screen.getByRole("button", { name });
@@ -14,7 +14,7 @@ const texts = () =>
   openers().map((row) => {
     const text = row.querySelector(".notify-text")?.cloneNode(true) as HTMLElement;
     text.querySelector(".notify-meta")?.remove();
-    return text.textContent;
+    return text.textContent?.trim();
   });
 const focused = () => openers().indexOf(document.activeElement as HTMLElement);
 const isInside = () => document.querySelector(".notify-centre")?.contains(document.activeElement);
@@ -84,7 +84,10 @@ describe("the list", () => {
     expect(openers()).toHaveLength(7);
     await expectAccessible();
     await user.click(openers()[2] as HTMLElement);
-    expect(onOpen).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ seq: entries[1]?.seq }));
+    expect(onOpen).toHaveBeenCalledExactlyOnceWith(
+      expect.objectContaining({ seq: entries[1]?.seq }),
+      expect.anything(),
+    );
     expect(asked("notifications:read")).toEqual([{ seqs: [entries[1]?.seq] }]);
     await user.click(toggle);
     expect(openers()).toHaveLength(3);
@@ -108,7 +111,10 @@ describe("opening", () => {
     const entries = three();
     const { user, asked } = await show(<NotificationCentre onOpen={onOpen} />, entries);
     await user.click(button(/^Grace and Tim/));
-    expect(onOpen).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ seq: entries[0]?.seq }));
+    expect(onOpen).toHaveBeenCalledExactlyOnceWith(
+      expect.objectContaining({ seq: entries[0]?.seq }),
+      expect.anything(),
+    );
     expect(asked("notifications:read")).toEqual([{ seqs: entries.slice(0, 3).map((entry) => entry.seq) }]);
     await user.click(button(/^Linus/));
     expect(asked("notifications:read")).toHaveLength(1);
@@ -126,10 +132,10 @@ describe("opening", () => {
     await user.click(link);
     await user.keyboard("{/Control}");
     expect(onOpen).not.toHaveBeenCalled();
-    expect(asked("notifications:read")).toEqual([]);
+    expect(asked("notifications:read")).toHaveLength(1);
     await user.click(link);
     expect(onOpen).toHaveBeenCalledOnce();
-    expect(asked("notifications:read")).toHaveLength(1);
+    expect(asked("notifications:read")).toHaveLength(1); // it is read already
     await expectAccessible();
   });
 });

@@ -2,6 +2,7 @@
 
 import {
   type KeyboardEvent,
+  type MouseEvent,
   type ReactNode,
   type RefObject,
   useCallback,
@@ -11,31 +12,34 @@ import {
   useRef,
   useState,
 } from "react";
-import { type Group, groupByDay } from "./groups";
-import { useInbox } from "./hooks";
-import { english, type Labels, LabelsContext, useLabels } from "./labels";
-import { MutedTopics } from "./MutedTopics";
-import { NotificationRow, type RowActions } from "./NotificationRow";
-import { Icon } from "./parts";
-import type { Entry } from "./protocol";
-import { dayName, useNow } from "./time";
+import { type Group, groupByDay } from "./groups.js";
+import { useInbox } from "./hooks.js";
+import { LabelsContext, type SomeLabels, useLabels, withLabels } from "./labels.js";
+import { MutedTopics } from "./MutedTopics.js";
+import { NotificationRow, type RowActions } from "./NotificationRow.js";
+import { Icon } from "./parts.js";
+import type { Entry } from "./protocol.js";
+import { dayName, useNow } from "./time.js";
 
 export interface NotificationCentreProps {
-  /** Somebody opened a notification, which is read by that: show what it is about. */
-  onOpen?: ((entry: Entry) => void) | undefined;
+  /**
+   * Somebody opened a notification, which is read by that: show what it is about. Where it is a link, an app with a
+   * router of its own calls `event.preventDefault()`.
+   */
+  onOpen?: ((entry: Entry, event: MouseEvent) => void) | undefined;
   /** Where a notification leads; it is a link then. */
   href?: ((entry: Entry) => string | undefined) | undefined;
   /** The title of the post that a notification is about: "Grace commented on <title>". */
   postTitle?: ((entry: Entry) => string | undefined) | undefined;
   /** What a muted topic is called: `("post", "7") → "Notes on the Analytical Engine"`. */
   topicName?: ((kind: string, id: string) => string | undefined) | undefined;
-  labels?: Partial<Labels> | undefined;
+  labels?: SomeLabels | undefined;
   /** Adds a button that calls it. */
   onClose?: (() => void) | undefined;
 }
 
 export function NotificationCentre({ labels, ...props }: NotificationCentreProps): ReactNode {
-  const words = useMemo(() => ({ ...english, ...labels }), [labels]);
+  const words = useMemo(() => withLabels(labels), [labels]);
   return (
     <LabelsContext.Provider value={words}>
       <Centre {...props} />
@@ -60,10 +64,11 @@ function Centre({
   useSeen(inbox.loaded && inbox.unseen > 0, inbox.markSeen);
   const { markRead, markUnread, remove, mute } = inbox;
   const open = useCallback(
-    (entry: Entry, group: Group) => {
+    (entry: Entry, group: Group, event: MouseEvent) => {
       const unread = group.entries.filter((one) => one.readAt === null).map((one) => one.seq);
       if (unread.length > 0) markRead(unread);
-      onOpen?.(entry);
+      const isElsewhere = event.ctrlKey || event.metaKey || event.shiftKey; // a link in a tab or window of its own
+      if (!isElsewhere) onOpen?.(entry, event);
     },
     [markRead, onOpen],
   );
@@ -270,7 +275,10 @@ function moveFocus(event: KeyboardEvent, list: HTMLElement | null): void {
   if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const rows = rowsOf(list);
   // the last: a row of an expanded group is within the group's as well
-  const at = rows.findLastIndex((row) => row.closest("li")?.contains(document.activeElement));
+  const isBehind = document.activeElement?.classList.contains("notify-older");
+  const at = isBehind
+    ? rows.length
+    : rows.findLastIndex((row) => row.closest("li")?.contains(document.activeElement));
   const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: rows.length - 1 }[event.key];
   const row = to === undefined ? undefined : rows[Math.min(Math.max(to, 0), rows.length - 1)];
   if (!row) return;

@@ -1,13 +1,13 @@
 /** One group in the centre: its sentence, its time, what can be done with it, and each of its notifications. */
 
 import { type KeyboardEvent, type MouseEvent, type ReactNode, useId, useRef, useState } from "react";
-import type { Group } from "./groups";
-import { type Labels, type Phrase, useLabels } from "./labels";
-import { Avatar, Icon, Sentence, Time } from "./parts";
-import type { Entry } from "./protocol";
+import type { Group } from "./groups.js";
+import { type Labels, type Phrase, useLabels } from "./labels.js";
+import { Avatar, Icon, Sentence, Time } from "./parts.js";
+import type { Entry } from "./protocol.js";
 
 export interface RowActions {
-  open: (entry: Entry, group: Group) => void;
+  open: (entry: Entry, group: Group, event: MouseEvent) => void;
   href: ((entry: Entry) => string | undefined) | undefined;
   postTitle: ((entry: Entry) => string | undefined) | undefined;
   markRead: (seqs: readonly number[]) => void;
@@ -55,7 +55,7 @@ export function NotificationRow({ group, actions, isCurrent, onFocus }: RowProps
         <Opener entry={newest} group={group} actions={actions} tabIndex={tabIndex}>
           <Avatar name={group.people[0]?.name ?? ""} />
           <span className="notify-text">
-            <Sentence phrase={phrase} />
+            <Sentence phrase={phrase} />{" "}
             <span className="notify-meta">
               <Time at={newest.createdAt} />
             </span>
@@ -99,7 +99,7 @@ export function NotificationRow({ group, actions, isCurrent, onFocus }: RowProps
                     tabIndex={tabIndex}
                   >
                     <span className="notify-text">
-                      <Sentence phrase={whoOf(entry, labels)} />
+                      <Sentence phrase={whoOf(entry, labels)} />{" "}
                       <span className="notify-meta">
                         <Time at={entry.createdAt} />
                       </span>
@@ -132,18 +132,15 @@ function Opener({
 }): ReactNode {
   const href = actions.href?.(entry);
   const shared = { className: "notify-open", "data-notify-row": "", tabIndex };
-  const open = () => actions.open(entry, group);
+  const open = (event: MouseEvent) => actions.open(entry, group, event);
   if (href === undefined)
     return (
       <button type="button" {...shared} onClick={open}>
         {children}
       </button>
     );
-  const follow = (event: MouseEvent) => {
-    if (!(event.ctrlKey || event.metaKey || event.shiftKey)) open();
-  };
   return (
-    <a {...shared} href={href} onClick={follow}>
+    <a {...shared} href={href} onClick={open}>
       {children}
     </a>
   );

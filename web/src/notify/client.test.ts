@@ -1,10 +1,10 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { NotifyClient, type NotifyOptions } from "./client";
-import { FakeSocket } from "./fakeSocket";
-import { isFirstInBrowser } from "./oncePerBrowser";
+import { NotifyClient, type NotifyOptions } from "./client.js";
+import { FakeSocket } from "./fakeSocket.js";
+import { isFirstInBrowser } from "./oncePerBrowser.js";
 
-vi.mock("socket.io-client", async () => (await import("./fakeSocket")).library);
-vi.mock("./oncePerBrowser");
+vi.mock("socket.io-client", async () => (await import("./fakeSocket.js")).library);
+vi.mock("./oncePerBrowser.js");
 
 let users = 0;
 let user: string;
@@ -145,14 +145,47 @@ describe("a notification", () => {
     expect(told).toEqual([1, 2, 3]);
   });
 
-  test("is handed on once for two clients of one user on this page, and after a remount", async () => {
+  test("is handed on once after a remount", async () => {
     const onNotification = vi.fn();
-    for (const { socket } of [await open({ onNotification }), await open({ onNotification })]) {
-      socket.accept();
-      socket.says("notification", comment(), "1.a");
+    for (const seq of [1, 2]) {
+      const { socket, close } = await open({ onNotification });
+      for (let told = 1; told <= seq; told++) socket.says("notification", comment(), `${told}.a`);
+      close();
     }
     await settle();
-    expect(onNotification).toHaveBeenCalledOnce();
+    expect(onNotification).toHaveBeenCalledTimes(2);
+  });
+
+  test("is handed on by each of two clients that one page has open for one user", async () => {
+    const onNotification = vi.fn();
+    const [one, two] = [await open({ onNotification }), await open({ onNotification })];
+    for (const { socket } of [one, two]) socket.says("notification", comment(), "1.a");
+    one.close();
+    two.socket.says("notification", comment(), "1.a");
+    await settle();
+    expect(onNotification).toHaveBeenCalledTimes(2);
+  });
+
+  test("is not waited for by a connection that ended before it was known who asks", async () => {
+    let say: (auth: object) => void = () => {};
+    const { socket } = await open({ auth: () => new Promise<object>((resolve) => (say = resolve)) });
+    const sent = vi.fn();
+    socket.settings.auth(sent);
+    socket.io.engine = { readyState: "opening", close: vi.fn() };
+    say({ token: "late" });
+    await settle();
+    expect(sent).not.toHaveBeenCalled();
+    expect(socket.io.engine.close).not.toHaveBeenCalled();
+  });
+
+  test("comes again when it was refused, and has something better to say", async () => {
+    const { client, socket } = await open();
+    socket.fails(new Error("the token has expired"), { again: false });
+    expect(client.getSnapshot()).toMatchObject({ status: "refused", problem: "the token has expired" });
+    client.reconnect();
+    expect(socket.connects).toBe(2);
+    socket.accept();
+    expect(client.getSnapshot()).toMatchObject({ status: "catching up", problem: null });
   });
 
   test("of another database, whose places begin again, is another", async () => {

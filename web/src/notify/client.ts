@@ -5,10 +5,10 @@
  */
 
 import { io, type ManagerOptions, type Socket, type SocketOptions } from "socket.io-client";
-import { Disconnected, InboxStore } from "./inboxStore";
-import { isFirstInBrowser } from "./oncePerBrowser";
-import { type Notification, readChange, readNotification, readOffset } from "./protocol";
-import { Store } from "./store";
+import { Disconnected, InboxStore } from "./inboxStore.js";
+import { isFirstInBrowser } from "./oncePerBrowser.js";
+import { type Notification, readChange, readNotification, readOffset } from "./protocol.js";
+import { Store } from "./store.js";
 
 /** `offline` comes back by itself; `refused` does not, because the server does not accept who this says it is. */
 export type Status = "connecting" | "catching up" | "live" | "offline" | "refused";
@@ -46,8 +46,13 @@ export interface NotifyOptions {
 const ANSWER_MS = 10_000;
 const QUIET_MS = 3000;
 
-/** The highest seq that was handed on, by connection's user and database, as long as the page lives. */
-const handedOn = new Map<string, number>();
+/**
+ * The highest seq that was handed on, by server, user and database. A client that is opened when another one has been
+ * closed goes on from there; two that are open at once are two windows, and each is told.
+ */
+type HandedOn = Map<string, number>;
+
+const byThoseBefore: HandedOn = new Map();
 
 export class NotifyClient extends Store<Connection> {
   readonly userId: string;
@@ -56,6 +61,7 @@ export class NotifyClient extends Store<Connection> {
   /** May be replaced at any time; what is in use is read from here. */
   options: NotifyOptions;
   readonly #listeners = new Set<Listener>();
+  #handedOn: HandedOn = new Map();
   #quiet: ReturnType<typeof setTimeout> | undefined;
 
   constructor(userId: string | number, options: NotifyOptions = {}) {
@@ -80,12 +86,22 @@ export class NotifyClient extends Store<Connection> {
 
   /** Connects, until what it returns is called. Not at once: React's StrictMode mounts, unmounts and mounts again. */
   readonly open = (): (() => void) => {
-    const timer = setTimeout(() => this.socket.connect());
+    const timer = setTimeout(() => {
+      this.#handedOn = new Map(byThoseBefore);
+      this.socket.connect();
+    });
     return () => {
       clearTimeout(timer);
       clearTimeout(this.#quiet);
       this.socket.disconnect();
+      for (const [stream, seq] of this.#handedOn)
+        byThoseBefore.set(stream, Math.max(seq, byThoseBefore.get(stream) ?? 0));
     };
+  };
+
+  /** After it was refused, when `options.auth` has something better to say. */
+  readonly reconnect = (): void => {
+    this.socket.connect();
   };
 
   /** Is told what `onNotification` is, until what it returns is called. */
@@ -96,10 +112,13 @@ export class NotifyClient extends Store<Connection> {
 
   async #authenticate(userId: string | number, send: (auth: object) => void): Promise<void> {
     const { auth } = this.options;
+    const { engine } = this.socket.io;
+    const isGone = () => engine !== this.socket.io.engine || engine.readyState !== "open";
     try {
-      send({ ...(typeof auth === "function" ? await auth() : auth), userId });
+      const more = typeof auth === "function" ? await auth() : auth;
+      if (!isGone()) send({ ...more, userId });
     } catch {
-      this.socket.io.engine.close(); // tried again, as any connection that fails
+      if (!isGone()) engine.close(); // tried again, as any connection that fails
     }
   }
 
@@ -161,8 +180,8 @@ export class NotifyClient extends Store<Connection> {
     if (!place || status === "catching up") this.#awaitWord();
     const stream = `${this.options.url ?? ""} ${this.userId} ${place?.tag}`;
     if (place) {
-      if (place.seq <= (handedOn.get(stream) ?? -1)) return;
-      handedOn.set(stream, place.seq);
+      if (place.seq <= (this.#handedOn.get(stream) ?? 0)) return;
+      this.#handedOn.set(stream, place.seq);
     }
     const isCaughtUp = status === "catching up";
     if (isCaughtUp) this.#set({ caughtUp: caughtUp + 1 });

@@ -24,7 +24,9 @@ export class FakeSocket {
   /** The events that were asked for, in order, and what with. */
   readonly asked: string[] = [];
   readonly requests: { readonly event: string; readonly values: object }[] = [];
-  readonly io = { engine: { close: vi.fn() } };
+  readonly io: { engine: { readyState: string; close: () => void } } = {
+    engine: { readyState: "open", close: vi.fn() },
+  };
   readonly #handlers = new Map<string, Handler[]>();
   readonly #answers = new Map<string, Answer>();
   #waiting: Waiting[] = [];
@@ -104,7 +106,7 @@ export class FakeSocket {
   }
 }
 
-/** In the place of the module: `vi.mock("socket.io-client", async () => (await import("./fakeSocket")).library)`. */
+/** In the place of the module: `vi.mock("socket.io-client", async () => (await import("./fakeSocket.js")).library)`. */
 export const library = {
   io: (first: string | Settings, second?: Settings) =>
     typeof first === "string" ? new FakeSocket(first, second as Settings) : new FakeSocket(undefined, first),

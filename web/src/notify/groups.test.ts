@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { dayKey, groupByDay } from "./groups";
-import { type CommentsOf, english } from "./labels";
-import type { Entry, Payload } from "./protocol";
+import { dayKey, groupByDay } from "./groups.js";
+import { type CommentsOf, english } from "./labels.js";
+import type { Entry, Payload } from "./protocol.js";
 
 beforeEach(() => void vi.stubEnv("TZ", "Europe/Berlin"));
 afterEach(() => void vi.unstubAllEnvs());

@@ -1,6 +1,6 @@
 /** Entries → what the centre lists: days, and in each day one group for each post. */
 
-import type { Entry } from "./protocol";
+import type { Entry } from "./protocol.js";
 
 export interface Group {
   /** Stays the same when more comes in, or older ones are loaded. */

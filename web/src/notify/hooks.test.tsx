@@ -1,11 +1,11 @@
 import { act, render, screen } from "@testing-library/react";
 import { StrictMode } from "react";
 import { beforeEach, expect, test, vi } from "vitest";
-import type { NotifyOptions } from "./client";
-import { FakeSocket } from "./fakeSocket";
-import { NotifyProvider, useConnection, useCounts, useInbox, useNotifications } from "./hooks";
+import type { NotifyOptions } from "./client.js";
+import { FakeSocket } from "./fakeSocket.js";
+import { NotifyProvider, useConnection, useCounts, useInbox, useNotifications } from "./hooks.js";
 
-vi.mock("socket.io-client", async () => (await import("./fakeSocket")).library);
+vi.mock("socket.io-client", async () => (await import("./fakeSocket.js")).library);
 
 beforeEach(() => {
   vi.useFakeTimers();

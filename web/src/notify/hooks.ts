@@ -1,6 +1,6 @@
 import { createContext, useContext, useEffect, useLayoutEffect, useMemo, useSyncExternalStore } from "react";
-import { type Connection, NotifyClient, type NotifyOptions } from "./client";
-import type { Inbox, InboxStore } from "./inboxStore";
+import { type Connection, NotifyClient, type NotifyOptions } from "./client.js";
+import type { Inbox, InboxStore } from "./inboxStore.js";
 
 const ClientContext = createContext<NotifyClient | null>(null);
 
@@ -42,7 +42,11 @@ export function useConnection(): Connection {
 /** Only how many there are: it costs no request. */
 export function useCounts(): Pick<Inbox, "unread" | "unseen"> {
   const { inbox } = useNotifyClient();
-  return useSyncExternalStore(inbox.subscribe, inbox.getSnapshot, inbox.getSnapshot);
+  const unreadOf = () => inbox.getSnapshot().unread;
+  const unseenOf = () => inbox.getSnapshot().unseen;
+  const unread = useSyncExternalStore(inbox.subscribe, unreadOf, unreadOf);
+  const unseen = useSyncExternalStore(inbox.subscribe, unseenOf, unseenOf);
+  return { unread, unseen };
 }
 
 type Actions = Pick<

@@ -1,9 +1,9 @@
 /** A server's inbox and a client's, through whatever can happen to what is said between them. */
 
 import { expect, test } from "vitest";
-import { begunAnew, changed, EMPTY, extended, fetched, type InboxState } from "./inbox";
-import { ModelServer, type Moment, random } from "./modelServer";
-import type { Change, Entry, Page } from "./protocol";
+import { begunAnew, changed, EMPTY, extended, fetched, type InboxState } from "./inbox.js";
+import { ModelServer, type Moment, random } from "./modelServer.js";
+import type { Change, Entry, Page } from "./protocol.js";
 
 const ROWS = 4;
 const RUNS = 400;

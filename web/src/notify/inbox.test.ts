@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { changed, counted, EMPTY, extended, fetched, type InboxState, marked } from "./inbox";
-import type { Change, Entry, Page } from "./protocol";
+import { changed, counted, EMPTY, extended, fetched, type InboxState, marked } from "./inbox.js";
+import type { Change, Entry, Page } from "./protocol.js";
 
 const AT = "2026-11-23T10:00:00.000Z";
 

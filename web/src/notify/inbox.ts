@@ -9,7 +9,7 @@
  *   Applying one twice does no harm.
  */
 
-import type { Change, Counts, Entry, Page } from "./protocol";
+import type { Change, Counts, Entry, Page } from "./protocol.js";
 
 export interface InboxState {
   readonly head: number;

@@ -1,9 +1,9 @@
 /** What people do with an inbox, over connections that come and go, above a server that others change as well. */
 
 import { expect, test, vi } from "vitest";
-import { Disconnected, InboxStore } from "./inboxStore";
-import { ModelServer, random } from "./modelServer";
-import type { Change } from "./protocol";
+import { Disconnected, InboxStore } from "./inboxStore.js";
+import { ModelServer, random } from "./modelServer.js";
+import type { Change } from "./protocol.js";
 
 const RUNS = 150;
 const STEPS = 80;

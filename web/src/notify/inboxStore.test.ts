@@ -1,6 +1,6 @@
 import { beforeEach, expect, test, vi } from "vitest";
-import { Disconnected, InboxStore } from "./inboxStore";
-import type { Change } from "./protocol";
+import { Disconnected, InboxStore } from "./inboxStore.js";
+import type { Change } from "./protocol.js";
 
 const AT = "2026-11-23T10:00:00.000Z";
 

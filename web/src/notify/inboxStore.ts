@@ -14,7 +14,7 @@ import {
   type InboxState,
   type Mark,
   marked,
-} from "./inbox";
+} from "./inbox.js";
 import {
   type Change,
   type Counts,
@@ -24,8 +24,8 @@ import {
   readMutes,
   readPage,
   readRefusal,
-} from "./protocol";
-import { Store } from "./store";
+} from "./protocol.js";
+import { Store } from "./store.js";
 
 export interface Inbox {
   /** Newest first. */

@@ -1,5 +1,5 @@
-export type { Arrival, Connection, NotifyOptions, Status } from "./client";
-export { NotifyClient } from "./client";
+export type { Arrival, Connection, NotifyOptions, Status } from "./client.js";
+export { NotifyClient } from "./client.js";
 export {
   NotifyProvider,
   useConnection,
@@ -7,9 +7,9 @@ export {
   useInbox,
   useNotifications,
   useNotifyClient,
-} from "./hooks";
-export type { Inbox } from "./inboxStore";
-export type { CommentsOf, Labels, Phrase } from "./labels";
-export { NotificationBell, type NotificationBellProps } from "./NotificationBell";
-export { NotificationCentre, type NotificationCentreProps } from "./NotificationCentre";
-export type { Entry, Notification, Payload } from "./protocol";
+} from "./hooks.js";
+export type { Inbox } from "./inboxStore.js";
+export type { CommentsOf, Labels, Phrase, SomeLabels } from "./labels.js";
+export { NotificationBell, type NotificationBellProps } from "./NotificationBell.js";
+export { NotificationCentre, type NotificationCentreProps } from "./NotificationCentre.js";
+export type { Entry, Notification, Payload } from "./protocol.js";

@@ -1,7 +1,7 @@
 /** Every word that the components say, to be replaced one by one: `labels={{ markAllRead: "Alle gelesen" }}`. */
 
 import { createContext, useContext } from "react";
-import type { Status } from "./client";
+import type { Status } from "./client.js";
 
 /** Text in which some parts stand out. */
 export type Phrase = readonly (string | { readonly strong: string })[];
@@ -16,8 +16,8 @@ export interface CommentsOf {
 }
 
 export interface Labels {
-  /** BCP 47, for dates and times; the browser's own by default. */
-  locale: string | undefined;
+  /** BCP 47, for dates and times; English as the words are. */
+  locale: string;
   title: string;
   bell: (unread: number) => string;
   /** Said to screen readers when several come at once. */
@@ -51,7 +51,7 @@ export interface Labels {
 }
 
 export const english: Labels = {
-  locale: undefined,
+  locale: "en",
   title: "Notifications",
   bell: (unread) => (unread === 0 ? "Notifications" : `Notifications, ${unread} unread`),
   arrived: (count) => `${count} new notifications`,
@@ -99,6 +99,13 @@ export const english: Labels = {
     refused: "You are not connected. Please sign in again.",
   },
 };
+
+/** As an app gives them: any of them. */
+export type SomeLabels = Partial<Omit<Labels, "status">> & { status?: Partial<Labels["status"]> };
+
+export function withLabels(labels: SomeLabels | undefined): Labels {
+  return { ...english, ...labels, status: { ...english.status, ...labels?.status } };
+}
 
 export const LabelsContext = createContext<Labels>(english);
 

@@ -1,6 +1,6 @@
 /** For tests: a server's inbox, all its past moments, and what it says of them. */
 
-import type { Change, Entry, Page } from "./protocol";
+import type { Change, Entry, Page } from "./protocol.js";
 
 const AT = "2026-11-23T10:00:00.000Z";
 

@@ -5,10 +5,10 @@ import userEvent from "@testing-library/user-event";
 import axe from "axe-core";
 import type { ReactNode } from "react";
 import { expect } from "vitest";
-import { NotifyClient } from "./client";
-import type { FakeSocket } from "./fakeSocket";
-import { NotifyProvider } from "./hooks";
-import type { Entry, Payload } from "./protocol";
+import { NotifyClient } from "./client.js";
+import type { FakeSocket } from "./fakeSocket.js";
+import { NotifyProvider } from "./hooks.js";
+import type { Entry, Payload } from "./protocol.js";
 
 export const NOW = new Date(2026, 10, 25, 11).getTime();
 

@@ -11,7 +11,7 @@ beforeEach(() => {
 /** Another tab: the module once more, on the same database. */
 async function openTab() {
   vi.resetModules();
-  return (await import("./oncePerBrowser")).isFirstInBrowser;
+  return (await import("./oncePerBrowser.js")).isFirstInBrowser;
 }
 
 /** The database's own timers go on. */

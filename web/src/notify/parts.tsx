@@ -1,8 +1,8 @@
 /** The small parts that the centre is made of. */
 
 import { Fragment, type ReactNode } from "react";
-import { type Phrase, useLabels } from "./labels";
-import { relativeTime, useNow } from "./time";
+import { type Phrase, useLabels } from "./labels.js";
+import { relativeTime, useNow } from "./time.js";
 
 /** Names and titles come from people: <bdi> keeps one that runs from right to left from turning the sentence around. */
 export function Sentence({ phrase }: { phrase: Phrase }): ReactNode {

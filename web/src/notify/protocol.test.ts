@@ -8,7 +8,7 @@ import {
   readOffset,
   readPage,
   readRefusal,
-} from "./protocol";
+} from "./protocol.js";
 
 const AT = "2026-11-23T10:00:00.000Z";
 const ENTRY = {

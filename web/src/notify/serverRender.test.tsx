@@ -1,7 +1,7 @@
 // @vitest-environment node
 import { renderToString } from "react-dom/server";
 import { expect, test } from "vitest";
-import { NotificationBell, NotificationCentre, NotifyProvider, useNotifications } from "./index";
+import { NotificationBell, NotificationCentre, NotifyProvider, useNotifications } from "./index.js";
 
 function App({ user }: { user: number | null }) {
   return (

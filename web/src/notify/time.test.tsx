@@ -1,8 +1,8 @@
 import { act, render, screen } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { english, LabelsContext } from "./labels";
-import { Time } from "./parts";
-import { dayName, relativeTime } from "./time";
+import { english, LabelsContext } from "./labels.js";
+import { Time } from "./parts.js";
+import { dayName, relativeTime } from "./time.js";
 
 beforeEach(() => void vi.stubEnv("TZ", "Europe/Berlin"));
 afterEach(() => void vi.unstubAllEnvs());
