@@ -98,3 +98,5 @@ if __name__ == "__main__":
         build()
     except BuildFailed as failed:
         sys.exit(f"web: {failed}")
+    except KeyboardInterrupt:
+        sys.exit("web: stopped; what was built before stays")
