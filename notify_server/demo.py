@@ -23,7 +23,7 @@ def _where(address: str) -> str:
   Its page is not built yet: run `make web` in the checkout, then open that address."""
     page, plain = f"{address}/", f"{address}/plain/"
     return f"""\
-  Open  {page:<{len(plain)}}  two people side by side: comment on the left, see it arrive on the right
+  Open  {page:<{len(plain)}}  two people side by side: comment in one window, see it arrive in the other
         {plain}  the same with the hook of an Express app, unchanged"""
 
 
