@@ -134,3 +134,28 @@ async def test_a_screen_reader_hears_of_it_once(demo: Running, new_context: NewC
     await expect(regions).to_have_count(1)
     await demo.comment(2, 1)
     await expect(regions).to_contain_text("Grace commented on your post")
+
+
+async def test_from_right_to_left_nothing_sticks_to_the_edge(demo: Running, new_context: NewContext) -> None:
+    """The same distances, mirrored."""
+    page = await (await new_context(viewport={"width": 800, "height": 700})).new_page()
+    await page.goto(f"{demo.url}/?as=1")
+    ada = Window(page, "Ada")
+    await ada.is_live()
+    await demo.comment(2, 1)
+    await ada.unread(1)
+    centre = await ada.open_centre()
+    await centre.get_by_role("button", name="Actions:").click()
+    for part in (".notify-header", ".notify-row-main .notify-open", ".notify-actions"):
+        paddings = [
+            await centre.locator(part).evaluate(
+                """(element, dir) => {
+                    document.documentElement.dir = dir;
+                    const style = getComputedStyle(element);
+                    return [style.paddingLeft, style.paddingRight];
+                }""",
+                direction,
+            )
+            for direction in ("ltr", "rtl")
+        ]
+        assert paddings[0] == paddings[1][::-1], part

@@ -111,6 +111,26 @@ async def test_a_connection_cut_by_the_switch_catches_up_when_it_is_healed(
     await expect(ada.region.get_by_text("3 missed while away, 3 caught up")).to_be_visible()
 
 
+async def test_the_switch_says_the_truth_however_quickly_it_is_toggled(demo: Running, new_page: NewPage) -> None:
+    """In the middle of a handshake, of an upgrade, and of the wait before the next try."""
+    page = await new_page(f"{demo.url}/?as=1")
+    ada = Window(page, "Ada")
+    for pause_ms in (1, 2, 5, 20, 80, 400):
+        await ada.switch.evaluate(
+            """async (button, pauseMs) => {
+                for (let click = 0; click < 6; click += 1) {
+                    button.click();
+                    await new Promise((resolve) => setTimeout(resolve, pauseMs));
+                }
+            }""",
+            pause_ms,
+        )
+        await expect(ada.switch).to_be_checked()
+        await ada.is_live()
+        await demo.realtime.server.eio.cut_all(0)  # and comes back by itself afterwards
+        await ada.is_live()
+
+
 async def test_cut_again_and_again_under_way_each_toasts_once(
     demo: Running, new_page: NewPage, context: BrowserContext, other: Sql
 ) -> None:

@@ -3,24 +3,19 @@
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { type NotifyClient, useConnection, useCounts } from "../notify";
 
-/** Cuts and heals the connection of one socket, which recovers then: the server knows it again by its pid. */
+/**
+ * Cuts and heals the connection of one socket, which recovers then: the server knows it again by its pid. Done in the
+ * moment of the click, and by `_close` alone: after `reconnection(false)`, or `engine.close()`, which waits for an
+ * upgrade, the manager never tries again where it is healed too soon.
+ */
 export function useCut({ socket }: NotifyClient): [boolean, (isCut: boolean) => void] {
   const [cutSocket, setCutSocket] = useState<NotifyClient["socket"]>();
-  const isCut = cutSocket === socket;
-  useEffect(() => {
-    if (!isCut) return;
-    const close = () => socket.io.engine.close();
-    if (socket.connected) close();
-    // one that is closed before it is open is waited for, 20 s long
-    else socket.on("connect", close);
-    return () => void socket.off("connect", close);
-  }, [isCut, socket]);
   const cut = (isWanted: boolean) => {
-    socket.io.reconnection(!isWanted);
-    if (!isWanted) socket.connect();
+    if (isWanted) socket.io._close();
+    else socket.connect();
     setCutSocket(isWanted ? socket : undefined);
   };
-  return [isCut, cut];
+  return [cutSocket === socket, cut];
 }
 
 export function ConnectionState(): ReactNode {
