@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,10 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (app / "node_modules").mkdir()
     for path in (WEB / "node_modules").iterdir():
         (app / "node_modules" / path.name).symlink_to(path)
-    (app / "node_modules" / "notify-server-react").symlink_to(PACKAGE)
+    (packed,) = PACKAGE.glob(f"notify-server-react-{notify_server.__version__}.tgz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(app, filter="data")
+    (app / "package").rename(app / "node_modules" / "notify-server-react")
     return app
 
 
@@ -82,5 +86,6 @@ def test_it_needs_nothing_but_react_and_the_client(app: Path) -> None:
     assert description["version"] == notify_server.__version__
     assert set(description["peerDependencies"]) == {"react", "socket.io-client"}
     assert "dependencies" not in description
+    assert f"notify-server-react-{notify_server.__version__}.tgz" in (ROOT / "README.md").read_text("utf-8")
     for path in ("index.js", "styles.css", "types/index.d.ts", "README.md", "LICENSE"):
         assert (PACKAGE / path).is_file()

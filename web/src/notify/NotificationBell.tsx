@@ -23,7 +23,13 @@ export interface NotificationBellProps extends Omit<NotificationCentreProps, "on
   announce?: boolean;
 }
 
-export function NotificationBell({
+/** Nothing at all as long as there is no user. */
+export function NotificationBell(props: NotificationBellProps): ReactNode {
+  const { userId } = useNotifyClient();
+  return userId === null ? null : <Bell {...props} />;
+}
+
+function Bell({
   align = "end",
   announce = true,
   labels,

@@ -365,10 +365,10 @@ describe("the connection", () => {
     expect(notice()).toBe("");
   });
 
-  test("that is refused says why", async () => {
+  test("that is refused says what to do, in the app's words", async () => {
     const { socket } = await show(<NotificationCentre />, [], { isConnected: false });
     act(() => socket.fails(new Error("The token has expired."), { again: false }));
-    expect(notice()).toBe("The token has expired.");
+    expect(notice()).toBe("You are not connected. Please sign in again.");
     expect(screen.queryByText("Loading…")).toBeNull();
     await expectAccessible();
   });

@@ -13,7 +13,7 @@ import {
   useState,
 } from "react";
 import { type Group, groupByDay } from "./groups.js";
-import { useInbox } from "./hooks.js";
+import { useInbox, useNotifyClient } from "./hooks.js";
 import { LabelsContext, type SomeLabels, useLabels, withLabels } from "./labels.js";
 import { MutedTopics } from "./MutedTopics.js";
 import { NotificationRow, type RowActions } from "./NotificationRow.js";
@@ -38,8 +38,11 @@ export interface NotificationCentreProps {
   onClose?: (() => void) | undefined;
 }
 
+/** Nothing at all as long as there is no user. */
 export function NotificationCentre({ labels, ...props }: NotificationCentreProps): ReactNode {
+  const { userId } = useNotifyClient();
   const words = useMemo(() => withLabels(labels), [labels]);
+  if (userId === null) return null;
   return (
     <LabelsContext.Provider value={words}>
       <Centre {...props} />
@@ -73,7 +76,7 @@ function Centre({
     [markRead, onOpen],
   );
   const actions: RowActions = { open, href, postTitle, markRead, markUnread, remove, mute };
-  const notice = inbox.status === "refused" && inbox.problem ? inbox.problem : labels.status[inbox.status];
+  const notice = inbox.status === "offline" && !inbox.loaded ? labels.waiting : labels.status[inbox.status];
   return (
     <section ref={centre} className="notify-centre" aria-labelledby={title} tabIndex={-1}>
       <header className="notify-header">

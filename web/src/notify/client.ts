@@ -55,7 +55,8 @@ type HandedOn = Map<string, number>;
 const byThoseBefore: HandedOn = new Map();
 
 export class NotifyClient extends Store<Connection> {
-  readonly userId: string;
+  /** Null where nobody is known yet; it is not opened then. */
+  readonly userId: string | null;
   readonly socket: Socket;
   readonly inbox: InboxStore;
   /** May be replaced at any time; what is in use is read from here. */
@@ -64,9 +65,9 @@ export class NotifyClient extends Store<Connection> {
   #handedOn: HandedOn = new Map();
   #quiet: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(userId: string | number, options: NotifyOptions = {}) {
+  constructor(userId: string | number | null, options: NotifyOptions = {}) {
     super({ status: "connecting", caughtUp: 0, problem: null });
-    this.userId = String(userId);
+    this.userId = userId === null ? null : String(userId);
     this.options = options;
     const settings = {
       ...options.socket,
@@ -110,7 +111,7 @@ export class NotifyClient extends Store<Connection> {
     return () => this.#listeners.delete(listener);
   };
 
-  async #authenticate(userId: string | number, send: (auth: object) => void): Promise<void> {
+  async #authenticate(userId: string | number | null, send: (auth: object) => void): Promise<void> {
     const { auth } = this.options;
     const { engine } = this.socket.io;
     const isGone = () => engine !== this.socket.io.engine || engine.readyState !== "open";

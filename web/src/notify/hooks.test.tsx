@@ -4,6 +4,8 @@ import { beforeEach, expect, test, vi } from "vitest";
 import type { NotifyOptions } from "./client.js";
 import { FakeSocket } from "./fakeSocket.js";
 import { NotifyProvider, useConnection, useCounts, useInbox, useNotifications } from "./hooks.js";
+import { NotificationBell } from "./NotificationBell.js";
+import { NotificationCentre } from "./NotificationCentre.js";
 
 vi.mock("socket.io-client", async () => (await import("./fakeSocket.js")).library);
 
@@ -120,3 +122,33 @@ test("the inbox is asked for as long as somebody shows it, the counts never", as
   await settle();
   expect(socket.asked).toEqual(["notifications:list"]);
 });
+
+test("what was refused comes again when the app has another token, and not for the same one", async () => {
+  const { rerender } = render(<App user={7} auth={{ token: "old" }} />);
+  await settle();
+  const [socket] = FakeSocket.opened as [FakeSocket];
+  act(() => socket.fails(new Error("the token has expired"), { again: false }));
+  expect(screen.getByText(/^refused/)).toBeDefined();
+  rerender(<App user={7} auth={{ token: "old" }} />);
+  expect(socket.connects).toBe(1);
+  rerender(<App user={7} auth={{ token: "new" }} />);
+  expect(socket.connects).toBe(2);
+  expect(await socket.auth()).toEqual({ token: "new", userId: 7 });
+});
+
+test("without a user there is no bell and no centre", async () => {
+  const { container } = render(<Bells user={null} />);
+  expect(container.textContent).toBe("");
+  render(<Bells user={7} />);
+  expect(screen.getByRole("button", { name: "Notifications" })).toBeDefined();
+  expect(screen.getByRole("heading", { name: "Notifications" })).toBeDefined();
+});
+
+function Bells({ user }: { user: number | null }) {
+  return (
+    <NotifyProvider value={useNotifications(user)}>
+      <NotificationBell />
+      <NotificationCentre />
+    </NotifyProvider>
+  );
+}

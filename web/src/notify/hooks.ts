@@ -24,13 +24,20 @@ export function useNotifications(
 ): NotifyClient {
   const { url } = options;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the rest of the options is kept up to date below
-  const client = useMemo(() => new NotifyClient(userId ?? "", options), [userId, url]);
+  const client = useMemo(() => new NotifyClient(userId ?? null, options), [userId, url]);
   useLayoutEffect(() => {
+    const before = client.options.auth;
     client.options = options;
+    if (client.getSnapshot().status === "refused" && isOther(before, options.auth)) client.reconnect();
   });
   const isKnown = userId !== null && userId !== undefined;
   useEffect(() => (isKnown ? client.open() : undefined), [client, isKnown]);
   return client;
+}
+
+/** Whether there is something else to be said than what was refused. What a function says is not known before. */
+function isOther(before: NotifyOptions["auth"], now: NotifyOptions["auth"]): boolean {
+  return typeof now === "object" && JSON.stringify(before) !== JSON.stringify(now);
 }
 
 /** The state of the connection. */

@@ -46,6 +46,8 @@ export interface Labels {
   empty: string;
   emptyHint: string;
   retry: string;
+  /** Instead of `status.offline`, where nothing has come yet. */
+  waiting: string;
   /** What the centre says of the connection; empty where there is nothing to say. */
   status: Readonly<Record<Status, string>>;
 }
@@ -91,6 +93,7 @@ export const english: Labels = {
   empty: "Nothing here yet",
   emptyHint: "When somebody comments on your post, you will see it here.",
   retry: "Try again",
+  waiting: "Offline. Your notifications come when the connection is back.",
   status: {
     connecting: "",
     "catching up": "Catching up…",

@@ -4,14 +4,21 @@ import { Fragment, type ReactNode } from "react";
 import { type Phrase, useLabels } from "./labels.js";
 import { relativeTime, useNow } from "./time.js";
 
-/** Names and titles come from people: <bdi> keeps one that runs from right to left from turning the sentence around. */
+/**
+ * Names and titles come from people: <bdi> keeps one that runs from right to left from turning the sentence around; the
+ * sentence itself runs as its own words do, whatever the page does.
+ */
 export function Sentence({ phrase }: { phrase: Phrase }): ReactNode {
-  return phrase.map((part, at) => (
-    // biome-ignore lint/suspicious/noArrayIndexKey: the parts of a sentence have no other name, and no state
-    <Fragment key={at}>
-      {typeof part === "string" ? part : <bdi className="notify-strong">{part.strong}</bdi>}
-    </Fragment>
-  ));
+  return (
+    <span dir="auto">
+      {phrase.map((part, at) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: the parts of a sentence have no other name, and no state
+        <Fragment key={at}>
+          {typeof part === "string" ? part : <bdi className="notify-strong">{part.strong}</bdi>}
+        </Fragment>
+      ))}
+    </span>
+  );
 }
 
 /** "2 min. ago", ticking. */
