@@ -23,12 +23,15 @@ from playwright.async_api import (
     Playwright,
     WebError,
     async_playwright,
+    expect,
 )
 
 from tests.conftest import Running, StartServer, lacking
 from tests.postgres import Missing, free_port
 from tests.processes import Process, Start
 from web.node import WEB, environment, npm
+
+expect.set_options(timeout=15_000)  # a client that was cut comes back within 5 s, and a machine may be busy
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _ARGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -41,6 +44,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.fixturenames.sort(key=lambda name: name in _LAST)  # type: ignore[attr-defined]
+
+
+# What the browser itself says where a connection ends under way: a complaint to be expected.
+CUT = r"Failed to load resource|WebSocket|ERR_"
 
 
 @dataclass

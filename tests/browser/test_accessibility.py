@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.browser.conftest import NewContext
+from tests.browser.conftest import CUT, Complaints, NewContext
 from tests.browser.windows import Window
 from tests.conftest import Running
 
@@ -64,8 +64,9 @@ async def test_axe_finds_nothing(demo: Running, new_context: NewContext, width: 
     assert await violations(page) == []
 
 
-async def test_everything_by_keyboard(demo: Running, new_context: NewContext) -> None:
+async def test_everything_by_keyboard(demo: Running, new_context: NewContext, complaints: Complaints) -> None:
     """No mouse: a comment is written, its notification found, opened, deleted; the connection cut and healed."""
+    complaints.expect(CUT)
     context = await new_context(viewport={"width": 1280, "height": 800})
     page = await context.new_page()
     await page.goto(f"{demo.url}/")

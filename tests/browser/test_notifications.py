@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession
 from playwright.async_api import BrowserContext, Request, expect
 
-from tests.browser.conftest import Complaints, DemoProcess, NewContext, NewPage
+from tests.browser.conftest import CUT, Complaints, DemoProcess, NewContext, NewPage
 from tests.browser.windows import RECORD_TOASTS, Window
 from tests.conftest import Running, StartServer
 from tests.postgres import Sql
@@ -94,8 +94,9 @@ async def test_a_page_that_was_closed_shows_what_was_missed(
 
 
 async def test_a_connection_cut_by_the_switch_catches_up_when_it_is_healed(
-    demo: Running, new_page: NewPage, context: BrowserContext
+    demo: Running, new_page: NewPage, context: BrowserContext, complaints: Complaints
 ) -> None:
+    complaints.expect(CUT)
     ada = await open_as(new_page, context, demo, 1, "Ada")
     await demo.comment(2, 1)
     await ada.has_toasted(GRACE_COMMENTED)
@@ -111,8 +112,11 @@ async def test_a_connection_cut_by_the_switch_catches_up_when_it_is_healed(
     await expect(ada.region.get_by_text("3 missed while away, 3 caught up")).to_be_visible()
 
 
-async def test_the_switch_says_the_truth_however_quickly_it_is_toggled(demo: Running, new_page: NewPage) -> None:
+async def test_the_switch_says_the_truth_however_quickly_it_is_toggled(
+    demo: Running, new_page: NewPage, complaints: Complaints
+) -> None:
     """In the middle of a handshake, of an upgrade, and of the wait before the next try."""
+    complaints.expect(CUT)
     page = await new_page(f"{demo.url}/?as=1")
     ada = Window(page, "Ada")
     for pause_ms in (1, 2, 5, 20, 80, 400):
@@ -132,9 +136,10 @@ async def test_the_switch_says_the_truth_however_quickly_it_is_toggled(demo: Run
 
 
 async def test_cut_again_and_again_under_way_each_toasts_once(
-    demo: Running, new_page: NewPage, context: BrowserContext, other: Sql
+    demo: Running, new_page: NewPage, context: BrowserContext, other: Sql, complaints: Complaints
 ) -> None:
     """The server's end of the connection goes, at any moment; the page comes back by itself."""
+    complaints.expect(CUT)
     ada = await open_as(new_page, context, demo, 1, "Ada")
     names = [f"Person {n}" for n in range(1, 13)]
     for name in names:
@@ -149,7 +154,7 @@ async def test_cut_again_and_again_under_way_each_toasts_once(
 async def test_a_server_that_is_killed_and_restarted_shows_each_once(
     demo_process: DemoProcess, new_page: NewPage, context: BrowserContext, complaints: Complaints
 ) -> None:
-    complaints.expect(r"Failed to load resource|WebSocket connection|ERR_")
+    complaints.expect(CUT)
     first = await demo_process.start()
     page = await new_page(f"{demo_process.url}/?as=1", context)
     ada = Window(page, "Ada Lovelace")
