@@ -40,6 +40,14 @@ def seqs(other: Sql, condition: str = "true", user: int = ADA) -> list[int]:
     return found
 
 
+def prune(other: Sql, days: int = 90) -> bool:
+    """False where it did nothing, because a server that has just started is at it."""
+    busy = other.value(
+        "SELECT (notify.prune_v1(now() - make_interval(days => %s), NULL, 100, 100) ->> 'busy')::bool", days
+    )
+    return not busy
+
+
 def everything(other: Sql, user: int) -> list[Any]:
     """All that is kept of a user, to be compared."""
     return [

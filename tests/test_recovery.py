@@ -13,7 +13,7 @@ import pytest
 from notify_server.errors import ConfigError
 from tests.clients import NodeClients
 from tests.conftest import Running, StartServer
-from tests.inboxes import ADA, GRACE, LINUS
+from tests.inboxes import ADA, GRACE, LINUS, prune, seqs
 from tests.postgres import Sql, free_port, sql
 from tests.processes import Start
 from tests.sessions import session
@@ -351,7 +351,7 @@ async def test_a_session_lasts_as_long_as_the_inbox_keeps_what_it_missed(server:
         pid = tab.pid
     await send(other, 30)
     other.run("UPDATE notify.notification SET created_at = now() - interval '89 days'")
-    other.run("SELECT notify.prune_v1(now() - interval '90 days', NULL, 100, 100)")
+    await eventually(lambda: prune(other) and len(seqs(other)) == 30)
     async with session(server.http, server.url, {"userId": ADA, "pid": pid}) as tab:
         assert await tab.read(30) == list(range(1, 31))
         assert tab.pid == pid
@@ -362,7 +362,7 @@ async def test_a_session_that_reaches_behind_what_was_pruned_begins_anew(server:
         pid = tab.pid
     await send(other, 30)
     other.run("UPDATE notify.notification SET created_at = now() - interval '91 days' WHERE seq <= 5")
-    other.run("SELECT notify.prune_v1(now() - interval '90 days', NULL, 100, 100)")
+    await eventually(lambda: prune(other) and len(seqs(other)) == 25)
     async with session(server.http, server.url, {"userId": ADA, "pid": pid}, answers_pings=False) as tab:
         assert await tab.read(10) == list(range(21, 31))
         assert tab.pid != pid
