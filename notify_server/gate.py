@@ -61,14 +61,14 @@ class Gate:
         if not self.allows_origin(request):
             raise origin_not_allowed()
 
-    def identify(self, request: web.BaseRequest) -> Identity:
+    async def identify(self, request: web.BaseRequest) -> Identity:
         """Raises Unauthorized; Forbidden where a cookie speaks from an origin that may not."""
         credential = self._credential(request)
         if credential.source == "cookie":
             self._check_cookie(request)
-        return self._verifier.verify(credential, grace_s=0)
+        return await self._verifier.verify(credential, grace_s=0)
 
-    def identify_socket(self, request: web.BaseRequest, token: str | None, claimed_id: str | None) -> Identity:
+    async def identify_socket(self, request: web.BaseRequest, token: str | None, claimed_id: str | None) -> Identity:
         """`token` and `claimed_id` are the handshake's `auth.token` and `auth.userId`. Same errors."""
         if self._ids_alone and claimed_id is not None:
             credential = Credential("user", claimed_id, "auth")
@@ -80,7 +80,7 @@ class Gate:
             credential = self._credential(request)
         if credential.source == "cookie":
             self._check_cookie(request)
-        identity = self._verifier.verify(credential, grace_s=self._grace_s)
+        identity = await self._verifier.verify(credential, grace_s=self._grace_s)
         if claimed_id is not None and claimed_id != identity.user_id:
             raise Unauthorized("auth.userId is somebody else than the credential says", code="user_mismatch")
         return identity

@@ -144,14 +144,14 @@ class Realtime:
 
     async def _identify(self, sid: str, request: web.Request, token: str | None, claimed_id: str | None) -> Identity:
         try:
-            return self._gate.identify_socket(request, token, claimed_id)
+            return await self._gate.identify_socket(request, token, claimed_id)
         except NoCredential:
             if not self._gate.may_bring_a_cookie_later(request) or request.query.get("transport") != "polling":
                 raise
         upgrade = await self.server.upgrade_request(sid, _UPGRADE_S)
         if upgrade is None:
             raise Unavailable("no credential came with polling, and no upgrade came at all", code="no_upgrade")
-        return self._gate.identify_socket(upgrade, token, claimed_id)
+        return await self._gate.identify_socket(upgrade, token, claimed_id)
 
     async def _disconnect(self, sid: str, _reason: str) -> None:
         self._expiries.pop(sid, None)

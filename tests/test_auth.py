@@ -28,7 +28,7 @@ NOW = time.time()
 
 def verify(token: str, grace_s: float = 0, **settings: Any) -> str:
     verifier = make_verifier(load(None, **({"jwt_secret": SECRET} | settings)))
-    return verifier.verify(Credential("bearer", token, "header"), grace_s=grace_s).user_id
+    return asyncio.run(verifier.verify(Credential("bearer", token, "header"), grace_s=grace_s)).user_id
 
 
 def sign(claims: dict[str, Any], key: Any = SECRET, algorithm: str = "HS256", **headers: Any) -> str:

@@ -68,7 +68,7 @@ class JwtVerifier:
         self._required = [self._user_claim, *(["exp"] if settings.jwt_require_exp else [])]
         self._socket_grace_s = settings.socket_token_grace
 
-    def verify(self, credential: Credential, *, grace_s: float) -> Identity:
+    async def verify(self, credential: Credential, *, grace_s: float) -> Identity:
         if credential.scheme != "bearer" or not 0 < len(credential.value) <= _MAX_TOKEN_CHARS:
             raise Unauthorized("a token is needed")
         try:

@@ -10,7 +10,7 @@ from notify_server.settings import Settings
 
 
 class Verifier(Protocol):
-    def verify(self, credential: Credential, *, grace_s: float) -> Identity:
+    async def verify(self, credential: Credential, *, grace_s: float) -> Identity:
         """Raises Unauthorized. `grace_s`: how long ago it may have expired."""
 
 
@@ -20,11 +20,11 @@ class _FirstOf:
     def __init__(self, trust: TrustVerifier, jwt: JwtVerifier) -> None:
         self._trust, self._jwt = trust, jwt
 
-    def verify(self, credential: Credential, *, grace_s: float) -> Identity:
+    async def verify(self, credential: Credential, *, grace_s: float) -> Identity:
         try:
-            return self._trust.verify(credential, grace_s=grace_s)
+            return await self._trust.verify(credential, grace_s=grace_s)
         except Unauthorized:
-            return self._jwt.verify(credential, grace_s=grace_s)
+            return await self._jwt.verify(credential, grace_s=grace_s)
 
 
 def make_verifier(settings: Settings) -> Verifier:

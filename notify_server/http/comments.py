@@ -10,7 +10,7 @@ MAX_COMMENT_CHARS = 10_000
 
 
 async def create(request: web.Request) -> web.Response:
-    user_id = current_user(request)
+    user_id = await current_user(request)
     writer = services(request).comments
     key = idempotency_key(request)
     body = text_field(await read_object(request), request.app[BODY_FIELD], MAX_COMMENT_CHARS)
@@ -18,7 +18,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def list_of_post(request: web.Request) -> web.Response:
-    current_user(request)
+    await current_user(request)
     page = await services(request).posts.list_comments(
         request.match_info["postId"], request.query.get("after"), page_limit(request)
     )
@@ -26,6 +26,6 @@ async def list_of_post(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    user_id = current_user(request)
+    user_id = await current_user(request)
     await services(request).posts.delete_comment(user_id, request.match_info["commentId"])
     return web.Response(status=204)

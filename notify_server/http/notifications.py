@@ -10,7 +10,7 @@ from notify_server.http.routes import Handler, current_user, json_response, serv
 
 def _of_body(name: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
-        user_id = current_user(request)
+        user_id = await current_user(request)
         operation = services(request).inbox.operation(name)
         return json_response(await operation(user_id, await read_object(request)))
 
@@ -19,7 +19,7 @@ def _of_body(name: str) -> Handler:
 
 def _of_query(name: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
-        user_id = current_user(request)
+        user_id = await current_user(request)
         return json_response(await services(request).inbox.operation(name)(user_id, dict(request.query)))
 
     return handle
@@ -27,7 +27,7 @@ def _of_query(name: str) -> Handler:
 
 def _of_topic(name: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
-        user_id = current_user(request)
+        user_id = await current_user(request)
         values = {"topic": request.match_info["topic"]}
         return json_response(await services(request).inbox.operation(name)(user_id, values))
 

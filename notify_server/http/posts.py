@@ -10,18 +10,18 @@ MAX_POST_CHARS = 10_000
 
 
 async def list_all(request: web.Request) -> web.Response:
-    current_user(request)
+    await current_user(request)
     page = await services(request).posts.list_posts(request.query.get("before"), page_limit(request))
     return page_response(request, page, "before")
 
 
 async def get(request: web.Request) -> web.Response:
-    current_user(request)
+    await current_user(request)
     return json_response(await services(request).posts.get_post(request.match_info["postId"]))
 
 
 async def create(request: web.Request) -> web.Response:
-    user_id = current_user(request)
+    user_id = await current_user(request)
     posts = services(request).posts
     key = idempotency_key(request)
     body = await read_object(request)
@@ -30,4 +30,4 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def me(request: web.Request) -> web.Response:
-    return json_response(await services(request).posts.person(current_user(request)))
+    return json_response(await services(request).posts.person(await current_user(request)))

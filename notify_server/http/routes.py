@@ -38,9 +38,9 @@ def services(request: web.Request) -> Services:
     return found
 
 
-def current_user(request: web.Request) -> str:
+async def current_user(request: web.Request) -> str:
     """Raises Unauthorized, Forbidden."""
-    return request.app[GATE].identify(request).user_id
+    return (await request.app[GATE].identify(request)).user_id
 
 
 def idempotency_key(request: web.Request) -> str | None:
