@@ -14,7 +14,7 @@ from typing import Any
 import click
 import jwt
 
-from notify_server import __version__
+from notify_server import __version__, attachment
 from notify_server.app import make_database, opened
 from notify_server.db import Database
 from notify_server.demo import Demo
@@ -28,6 +28,7 @@ from notify_server.retention import Retention
 from notify_server.seed import seed as seed_database
 from notify_server.serve import run
 from notify_server.settings import Settings, load
+from notify_server.switch import add_commands
 
 
 @contextlib.contextmanager
@@ -103,8 +104,26 @@ def migrate(check: bool) -> None:
             click.echo("the database is up to date")
         elif check:
             sys.exit(1)
+        if not check:
+            try:
+                await attachment.connect_tables(db)
+            except ConfigError as error:
+                click.echo(f"no tables are connected yet: {error.message}")
 
     asyncio.run(_with_database(_database_settings(), work))
+
+
+def _run(work: Callable[[Database, Settings], Any]) -> Any:
+    settings = _database_settings()
+
+    async def with_settings(db: Database) -> Any:
+        return await work(db, settings)
+
+    with _one_line_errors():
+        return asyncio.run(_with_database(settings, with_settings))
+
+
+add_commands(main, _run)
 
 
 @main.command()
@@ -113,7 +132,7 @@ def seed() -> None:
     """Migrate, then fill an empty database with a few people, posts and comments."""
 
     async def work(db: Database) -> None:
-        await apply_migrations(db)
+        await attachment.prepare(db)
         click.echo("seeded" if await seed_database(db) else "there are people already: nothing done")
 
     asyncio.run(_with_database(_database_settings(), work))

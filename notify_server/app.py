@@ -15,6 +15,7 @@ from aiohttp import web
 from socketio import AsyncServer
 
 from notify_server import embedded
+from notify_server.attachment import Attached, prepare
 from notify_server.auth import make_verifier
 from notify_server.background import in_background, kept_running
 from notify_server.capacity import max_sockets
@@ -35,7 +36,6 @@ from notify_server.http.routes import Handler, add_route
 from notify_server.ids import IdColumns
 from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
 from notify_server.inbox_requests import InboxRequests
-from notify_server.migrate import migrate
 from notify_server.posts import Posts, load_id_columns
 from notify_server.realtime import Realtime
 from notify_server.recovery import Recovery
@@ -46,6 +46,7 @@ from notify_server.transport import Limits
 log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
+RECONCILE_S = 30.0
 _CUTS_PER_S = 200
 # What PostgreSQL says to a wrong DATABASE_URL; libpq gives no code while connecting.
 _PERMANENT = re.compile(
@@ -199,7 +200,7 @@ async def _live(
     """From an empty process to one that serves, and what runs behind it; until cancelled."""
     lifecycle = app[LIFECYCLE]
     try:
-        ids = await _prepare_database(db)
+        attached, ids = await _prepare_database(db)
         if fill is not None:
             await fill(db)
         if settings.recovery:
@@ -216,14 +217,22 @@ async def _live(
         realtime.feeds.changed(changes)
         hints.tell(change.user_id for change in changes)
 
-    writer = CommentWriter(db, ids, told)
+    def missing(triggers: list[list[str]]) -> None:
+        app[READINESS].missing_triggers = triggers
+
+    if attached.unwritable:
+        log.info("comments_read_only", extra={"reasons": list(attached.unwritable)})
+    writer = CommentWriter(db, ids, told, is_writable=not (attached.unwritable or settings.shadow))
     requests = realtime.inbox = InboxRequests(InboxKeeper(db, told), ids)
-    app[READINESS].services = Services(Posts(db, ids), writer, requests)
-    realtime.accepting = True
+    app[READINESS].services = Services(
+        Posts(db, ids, is_writable=not (attached.posts_unwritable or settings.shadow)), writer, requests
+    )
+    realtime.accepting = not settings.shadow
     lifecycle.booted.set()
     log.info("ready")
     work = (
-        Drain(db, told).run, Reconciler(db).run, Retention(db, settings.retention_days).run,
+        Drain(db, told, shadow=settings.shadow).run, Reconciler(db, RECONCILE_S, missing).run,
+        Retention(db, settings.retention_days).run,
         realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch, hints.run,
     )  # fmt: skip
     try:
@@ -245,12 +254,12 @@ async def _load_recovery(settings: Settings, inbox: Inbox) -> Recovery:
             await asyncio.sleep(_RETRY_S)
 
 
-async def _prepare_database(db: Database) -> IdColumns:
+async def _prepare_database(db: Database) -> tuple[Attached, IdColumns]:
     """Migrates, waiting for a database that is not there yet. Raises what waiting does not mend."""
     while True:
         try:
-            await migrate(db)
-            return await load_id_columns(db)
+            attached = await prepare(db)
+            return attached, await load_id_columns(db)
         except NotifyError as error:
             if not error.retryable:
                 raise

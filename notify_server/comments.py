@@ -38,6 +38,7 @@ from notify_server.errors import (
     NotifyError,
     OutcomeUnknown,
     Overloaded,
+    ReadOnly,
     Unavailable,
 )
 from notify_server.failpoints import hit
@@ -87,17 +88,18 @@ def refused() -> Invalid:
 class CommentWriter:
     """`told` is called with what each commit changed in inboxes, in the order of commits on one lane.
 
-    At most `max_waiting` comments wait; past that, and past `slow_waiting` for posts that others hold, Overloaded is
-    raised.
+    Where the table cannot be written to, `is_writable` is false. At most `max_waiting` comments wait; past that, and
+    past `slow_waiting` for posts that others hold, Overloaded is raised.
     """
 
     def __init__(
         self, db: Database, ids: IdColumns, told: Told, *,
-        max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 500,
+        is_writable: bool = True, max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 500,
     ) -> None:  # fmt: skip
         self._db = db
         self._ids = ids
         self._told = told
+        self._is_writable = is_writable
         self._max_waiting, self._max_waiting_chars, self._slow_waiting = max_waiting, max_waiting_chars, slow_waiting
         self._waiting: collections.deque[_Pending] = collections.deque()
         self._waiting_chars = 0
@@ -109,10 +111,12 @@ class CommentWriter:
         self.commits = 0
 
     async def write(self, user_id: str, post_id: str, body: str, key: str | None = None) -> dict[str, Any]:
-        """The comment's JSON. Raises NotFound, Forbidden (`unknown_user`), Invalid (`refused`), Overloaded,
+        """The comment's JSON. Raises ReadOnly, NotFound, Forbidden (`unknown_user`), Invalid (`refused`), Overloaded,
         Unavailable; after OutcomeUnknown it may have been written. With a key (one user's, for one request) it is
         written once, however often this is called: the same answer again for the same comment, Conflict while another
         call with the key is under way, Invalid (`key_reused`) for another comment."""
+        if not self._is_writable:
+            raise ReadOnly("comments are written by the app's own server, not by this one")
         if key is None:
             return await self._put(user_id, post_id, body, None)
         if (user_id, key) in self._keyed:
@@ -250,6 +254,8 @@ class CommentWriter:
         self.commits += 1
         hit("after_commit")
         self._told(changes_from_json(answer["changes"]))
+        if answer["answers_failed"]:
+            log.error("own_answer_failed", extra={"view": "notify.answers", "reason": answer["answers_failed"]})
         hit("before_reply")
         for outcome in answer["outcomes"]:
             self._answer(batch[outcome["n"]], outcome["status"], outcome.get("comment"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from notify_server.db import Database
@@ -38,9 +39,10 @@ async def _ask(db: Database, query: Query, **values: Any) -> dict[str, Any]:
 class Drain:
     """Polls the outbox. `told` is called with what each step changed in inboxes."""
 
-    def __init__(self, db: Database, told: Told) -> None:
+    def __init__(self, db: Database, told: Told, *, shadow: bool = False) -> None:
         self._db = db
         self._told = told
+        self._shadow = shadow
         self._after: int | None = None  # this time round, rows were passed over
         self._rotated_at = 0.0
         self._away = False
@@ -60,7 +62,7 @@ class Drain:
 
     async def _step(self) -> float:
         """One chunk; gives the seconds to wait before the next."""
-        answer = await _ask(self._db, _sql.drain, max_rows=_CHUNK_ROWS, after=self._after)
+        answer = await _ask(self._db, _sql.drain, max_rows=_CHUNK_ROWS, after=self._after, shadow=self._shadow)
         if answer["busy"]:
             return _STANDBY_S
         hit("after_commit")
@@ -79,13 +81,18 @@ class Drain:
 
 class Reconciler:
     """Finds what nothing told us of, and puts it into the outbox. Every `every_s` it looks at the newest comments; at
-    the start, hourly, and when a trigger's guard swallowed something or our triggers came or went, at all of them."""
+    the start, hourly, and when a trigger's guard swallowed something or our triggers came or went, at all of them.
+    `missing` is called each time with those of our triggers that are gone or disabled: [schema, table, name] each."""
 
-    def __init__(self, db: Database, every_s: float = 30) -> None:
+    def __init__(
+        self, db: Database, every_s: float = 30, missing: Callable[[list[list[str]]], object] = lambda _triggers: None
+    ) -> None:
         self._db = db
         self._every_s = every_s
+        self._missing = missing
         self._seen: dict[str, Any] | None = None
         self._full_at = 0.0
+        self._told_missing: list[list[str]] = []
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -98,6 +105,11 @@ class Reconciler:
 
     async def _round(self) -> None:
         state = await _ask(self._db, _sql.watch)
+        missing = state.pop("missing")
+        if missing and missing != self._told_missing:
+            log.error("triggers_missing", extra={"triggers": missing, "mend": "notify-server attach"})
+        self._told_missing = missing
+        self._missing(missing)
         if state != self._seen or time.monotonic() - self._full_at > _FULL_SCAN_S:
             if self._seen is not None and state != self._seen:
                 log.warning("triggers_missed_something", extra=state)

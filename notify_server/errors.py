@@ -46,6 +46,12 @@ class Forbidden(NotifyError):
     code, status = "forbidden", 403
 
 
+class ReadOnly(NotifyError):
+    """Written by another server, here only read."""
+
+    code, status = "read_only", 405
+
+
 class NotFound(NotifyError):
     code, status = "not_found", 404
 

@@ -3,6 +3,7 @@ outside become typed here, or are refused by the field's name."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -19,7 +20,7 @@ _MAX_SEQS = 1000
 
 def _from_query(value: object) -> object:
     """A query string has digits where JSON has a number."""
-    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20 else value
+    return int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value) else value
 
 
 def _plain(value: str) -> str:
@@ -28,7 +29,7 @@ def _plain(value: str) -> str:
     return value
 
 
-Seq = Annotated[int, Field(ge=0, le=_MAX_SEQ)]
+Seq = Annotated[int, Field(ge=-_MAX_SEQ, le=_MAX_SEQ)]  # history lies below 1
 Seqs = Annotated[list[Seq], Field(max_length=_MAX_SEQS)]
 Plain = Annotated[str, AfterValidator(_plain)]
 

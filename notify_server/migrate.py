@@ -11,10 +11,12 @@ from notify_server.sql import Migration, migrations, queries
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 600
-# The lock is waited for as long as another server migrates; after that the app's tables are waited for only shortly.
-_PROLOGUE = """
+# The lock is waited for as long as another server migrates; after that the app's tables are waited for only
+# shortly. Functions may speak of the app's tables before those are connected.
+PROLOGUE = """
 SELECT pg_advisory_xact_lock(7237401);
 SET LOCAL lock_timeout = '1s';
+SET LOCAL check_function_bodies = off;
 """
 _BOOTSTRAP = """
 CREATE SCHEMA IF NOT EXISTS notify;
@@ -46,11 +48,11 @@ async def migrate(db: Database) -> list[Migration]:
     """Applies what is pending; safe to call from several servers at once. Returns what this call applied."""
     applied = []
     if todo := await pending(db):
-        await db.script(_PROLOGUE + _BOOTSTRAP, _TIMEOUT_S)
+        await db.script(PROLOGUE + _BOOTSTRAP, _TIMEOUT_S)
     for migration in todo:
         mark = f"INSERT INTO notify.migration (version, name) VALUES ({migration.version}, '{migration.name}');\n"  # noqa: S608
         try:
-            await db.script(_PROLOGUE + mark + migration.sql, _TIMEOUT_S)
+            await db.script(PROLOGUE + mark + migration.sql, _TIMEOUT_S)
         except DatabaseError as error:
             if (
                 isinstance(error, DatabaseRefused)

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from notify_server.db import Database
-from notify_server.errors import ConfigError, DatabaseLost, Forbidden, Invalid, NotFound, OutcomeUnknown
+from notify_server.errors import ConfigError, DatabaseLost, Forbidden, Invalid, NotFound, OutcomeUnknown, ReadOnly
 from notify_server.idempotency import fingerprint, key_in_flight, key_reused
 from notify_server.ids import IdColumn, IdColumns
 from notify_server.sql import Query, queries
@@ -47,9 +47,10 @@ async def load_id_columns(db: Database) -> IdColumns:
 class Posts:
     """Raises NotFound for an id that names nothing, or cannot."""
 
-    def __init__(self, db: Database, ids: IdColumns) -> None:
+    def __init__(self, db: Database, ids: IdColumns, *, is_writable: bool = True) -> None:
         self._db = db
         self._ids = ids
+        self._is_writable = is_writable
 
     async def person(self, user_id: str) -> orjson.Fragment:
         """Raises Forbidden (`unknown_user`)."""
@@ -74,7 +75,10 @@ class Posts:
         return orjson.Fragment(found)
 
     async def create_post(self, user_id: str, title: str, body: str, key: str | None = None) -> dict[str, Any]:
-        """Raises Forbidden (`unknown_user`), DatabaseRefused, OutcomeUnknown; with a key as `CommentWriter.write`."""
+        """Raises ReadOnly, Forbidden (`unknown_user`), DatabaseRefused, OutcomeUnknown; with a key as
+        `CommentWriter.write`."""
+        if not self._is_writable:
+            raise ReadOnly("posts are written by the app's own server, not by this one")
         author_id = self._ids.people.parse(user_id)
         if author_id is None:
             raise unknown_user()
@@ -106,10 +110,10 @@ class Posts:
     async def delete_comment(self, user_id: str, comment_id: str) -> None:
         """One's own; another's is as unknown as one that does not exist."""
         parsed, author_id = self._ids.comments.parse(comment_id), self._ids.people.parse(user_id)
-        deleted = None
+        deleted = False
         if parsed is not None and author_id is not None:
             deleted = await self._write(_comments_sql.delete_comment, id=parsed, author_id=author_id)
-        if deleted is None:
+        if not deleted:
             raise NotFound("there is no such comment of yours")
 
     async def _write(self, query: Query, **values: Any) -> Any:

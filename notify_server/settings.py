@@ -203,6 +203,10 @@ class Settings(BaseSettings):
     recovery_max: int = Field(10_000, ge=1, description="a number of notifications, 1 or more")
     replay_max: int = Field(10, ge=0, le=1000, description="a number of notifications, 0 to 1000")
     replay_max_age: float = Field(604_800, ge=0, allow_inf_nan=False, description="seconds, 0 or more")
+    shadow: bool = Field(
+        False,
+        description="true or false: whether notifications are only counted, beside a server that still sends them",
+    )
     retention_days: int = Field(90, ge=1, le=36_500, description="a number of days, 1 to 36500")
 
     max_sockets: int | None = Field(None, ge=1, description="a number of sockets, 1 or more")

@@ -57,6 +57,12 @@ def modules() -> list[str]:
     return sorted(path.stem for path in (ROOT / "queries").glob("*.sql"))
 
 
+@functools.cache
+def script(name: str) -> str:
+    """A file of statements whose names are filled in, `{{name}}`, before they run."""
+    return (ROOT / f"{name}.sql").read_text("utf-8").strip()
+
+
 def migrations() -> list[Migration]:
     """In order of version."""
     found = []

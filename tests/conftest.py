@@ -14,11 +14,11 @@ import pytest
 from aiohttp import ClientSession, web
 
 from notify_server.app import LIFECYCLE, REALTIME, create_app
+from notify_server.attachment import prepare
 from notify_server.background import in_background
 from notify_server.db import Database
 from notify_server.drain import Drain
 from notify_server.inbox import Change, Notification
-from notify_server.migrate import migrate
 from notify_server.settings import Settings, load
 from tests.clients import NodeClients
 from tests.node import install_clients
@@ -106,7 +106,7 @@ def template(cluster: Cluster) -> str:
 
 async def _migrate(url: str) -> None:
     db = open_database(url)
-    await migrate(db)
+    await prepare(db)
     await db.close()
 
 

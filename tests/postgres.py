@@ -111,6 +111,12 @@ class Cluster:
             [str(self._bin / "psql"), *args], check=True, capture_output=True, text=True, input=stdin
         ).stdout
 
+    def dump(self, url: str, *args: str) -> str:
+        """The schema of a database, as SQL."""
+        return subprocess.run(
+            [str(self._bin / "pg_dump"), "--schema-only", *args, url], check=True, capture_output=True, text=True
+        ).stdout
+
 
 class PgBouncer:
     """In transaction mode, in front of every database of a cluster."""

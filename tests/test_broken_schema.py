@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from notify_server.drain import Reconciler
 from tests.clients import NodeClients
 from tests.conftest import Running, lacking
 from tests.inboxes import ADA, GRACE, INSERT, inbox
@@ -21,7 +20,7 @@ from tests.postgres import Cluster, Sql, make_folder, sql
 
 @pytest.fixture
 def quick_reconciler(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Reconciler.__init__, "__defaults__", (0.3,))
+    monkeypatch.setattr("notify_server.app.RECONCILE_S", 0.3)
 
 
 def timed_insert(other: Sql) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from notify_server import sql as files
+from notify_server.attachment import prepare
 from notify_server.errors import ConfigError
 from notify_server.migrate import migrate, pending
 from notify_server.sql import Migration, Query, queries
@@ -89,7 +90,7 @@ async def test_tables_that_exist_are_taken_as_they_are(empty: tuple[Sql, str]) -
     other.run("CREATE TABLE users (id text PRIMARY KEY, name text, email text)")
     other.run("INSERT INTO users VALUES ('u1', 'Ada', 'a@example.com')")
     db = open_database(url)
-    await migrate(db)
+    await prepare(db)
     assert other.run("SELECT email FROM users") == ["a@example.com"]
     assert other.value("SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = 'posts'::regclass"
                        " AND attname = 'author_id'") == "text"  # fmt: skip
@@ -106,7 +107,7 @@ async def test_what_was_there_before_is_nobody_s_news(empty: tuple[Sql, str]) ->
     other.run("INSERT INTO users (name) VALUES ('a'), ('b'); INSERT INTO posts (author_id) VALUES (1)")
     other.run("INSERT INTO comments (post_id, author_id) SELECT 1, 2 FROM generate_series(1, 100)")
     db = open_database(url)
-    await migrate(db)
+    await prepare(db)
     assert (await db.value(queries("drain").reconcile, after=None, newest=False, max_rows=1000)).count('"found": 0')
     assert other.value("SELECT count(*) FROM notify.notification") == 0
     await db.close()
@@ -116,9 +117,9 @@ async def test_what_was_there_before_is_nobody_s_news(empty: tuple[Sql, str]) ->
     ("table", "complaint"),
     [
         ("CREATE TABLE posts (id serial PRIMARY KEY, user_id int, title text, body text)",
-         'posts has no column "author_id"'),
-        ("CREATE TABLE comments (id text PRIMARY KEY, post_id int, author_id int, body text, created_at timestamptz)",
-         'column "id" of table comments has no default'),
+         "table posts has no column author_id"),
+        ("CREATE TABLE comments (id text PRIMARY KEY, post_id int, body text, created_at timestamptz)",
+         "table comments has no column author_id"),
     ],
 )  # fmt: skip
 async def test_tables_that_do_not_fit_are_refused_by_name_and_left_alone(
@@ -128,7 +129,7 @@ async def test_tables_that_do_not_fit_are_refused_by_name_and_left_alone(
     other.run(table)
     db = open_database(url)
     with pytest.raises(ConfigError, match=complaint):
-        await migrate(db)
+        await prepare(db)
     assert other.value("SELECT count(*) FROM pg_trigger") == 0
     assert other.value("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 1
     await db.close()
@@ -148,6 +149,6 @@ def test_definer_functions_have_a_fixed_search_path(other: Sql) -> None:
     found = other.run(
         "SELECT proname, proconfig::text FROM pg_proc WHERE prosecdef AND pronamespace = 'notify'::regnamespace"
     )
-    assert len(found) == 8
+    assert len(found) == 9
     for name, config in found:
         assert "search_path=pg_catalog, pg_temp" in config, name

@@ -24,6 +24,8 @@ def error_response(error: NotifyError) -> web.Response:
     if error.field is not None:
         body["field"] = error.field
     headers = {"Retry-After": str(error.retry_after_s)} if error.retry_after_s is not None else {}
+    if status == 405:
+        headers["Allow"] = "GET, HEAD"
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return json_response(body, status=status, headers=headers)

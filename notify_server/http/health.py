@@ -29,4 +29,6 @@ async def readyz(request: web.Request) -> web.Response:
         await request.app[DATABASE].value(_PING, timeout_s=1)
     except NotifyError:
         return json_response({"status": "database away"}, status=503)
+    if readiness.missing_triggers:  # comments of other programs are found all the same, only later
+        return json_response({"status": "ok", "missingTriggers": readiness.missing_triggers})
     return json_response({"status": "ok"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -14,10 +14,12 @@ from notify_server.posts import Posts
 
 @dataclass(slots=True)
 class Readiness:
-    """`services` is None until the database is migrated and read; `draining` once the server is told to stop."""
+    """`services` is None until the database is migrated and read; `draining` once the server is told to stop.
+    `missing_triggers` are those of ours that are gone or disabled, [schema, table, name] each."""
 
     services: Services | None = None
     draining: bool = False
+    missing_triggers: list[list[str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

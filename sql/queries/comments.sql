@@ -1,10 +1,10 @@
 -- name: post_comments
 -- Writes a batch of comments with their notifications, in one round trip and one commit.
-SELECT notify.post_comments_v2(%(batch)s::jsonb, %(batch_id)s::uuid, %(patient)s::boolean)::text
+SELECT notify.post_comments_v3(%(batch)s::jsonb, %(batch_id)s::uuid, %(patient)s::boolean)::text
 
 -- name: learn_batch
 -- What became of a batch whose answer was lost; one that has not committed by now never will.
-SELECT notify.learn_batch_v1(%(batch_id)s::uuid)::text
+SELECT notify.learn_batch_v2(%(batch_id)s::uuid)::text
 
 -- name: forget_batches
 -- Forgets batches whose callers have long been answered.
@@ -13,8 +13,7 @@ DELETE FROM notify.batch WHERE id IN (
 
 -- name: delete_comment
 -- Deletes one's own comment; the trigger sees to its notification.
-DELETE FROM notify.comments WHERE id = notify.to_comment_id(%(id)s) AND author_id = notify.to_person_id(%(author_id)s)
-RETURNING 1
+SELECT notify.remove_comment(%(id)s::text, %(author_id)s::text)
 
 -- name: forget_request_keys
 -- Forgets the keys of requests that nobody sends again; how many, 10,000 at most.

@@ -1,6 +1,6 @@
 -- name: drain
 -- One step of the drain.
-SELECT notify.drain_v2(%(max_rows)s, %(after)s::bigint)::text
+SELECT notify.drain_v3(%(max_rows)s, %(after)s::bigint, %(shadow)s::boolean)::text
 
 -- name: rotate
 -- Keeps the outbox small; gives its bytes.
@@ -16,4 +16,4 @@ SELECT notify.reconcile_gone_v1(%(after)s::text, %(max_rows)s)::text
 
 -- name: watch
 -- Whether a full scan is due.
-SELECT notify.watch_v1()::text
+SELECT notify.watch_v2()::text

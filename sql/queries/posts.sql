@@ -30,8 +30,8 @@ FROM notify.posts p WHERE p.id = notify.to_post_id(%(id)s)
 
 -- name: hidden_tables
 -- Tables of the app whose rows a policy would hide from us: what we do not see would pass for deleted.
-SELECT t.value ->> 'table' FROM notify.attachment a, jsonb_each(a.spec) t
-WHERE row_security_active(t.value ->> 'table')
+SELECT t.value ->> 1 FROM notify.attachment a, jsonb_array_elements(a.spec -> 'triggers') t
+WHERE row_security_active(to_regclass(format('%%I.%%I', t.value ->> 0, t.value ->> 1)))
 
 -- name: create_post
 -- Writes a post, once for a key.

@@ -106,7 +106,9 @@ function applied(
   const { added, removed, markedSeen, markedRead, markedUnread } = change;
   if (added) {
     const known = new Set(entries.map((entry) => entry.seq));
-    const fresh = added.filter(({ seq }) => seq >= (next ?? 0) && seq < before && !known.has(seq));
+    const fresh = added.filter(
+      ({ seq }) => seq >= (next ?? Number.NEGATIVE_INFINITY) && seq < before && !known.has(seq),
+    );
     return fresh.length === 0 ? entries : [...fresh, ...entries].sort((a, b) => b.seq - a.seq);
   }
   if (removed) return withoutSeqs(entries, removed);

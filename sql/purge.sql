@@ -1,0 +1,2 @@
+-- And all that was ever delivered.
+DROP SCHEMA IF EXISTS notify CASCADE;
