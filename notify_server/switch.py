@@ -14,9 +14,11 @@ from notify_server.attachment.script import attach_script
 from notify_server.check import check as find_obstacles
 from notify_server.check import described
 from notify_server.db import Database
-from notify_server.findings import Finding, has_problems
+from notify_server.doctor import examine
+from notify_server.errors import ConfigError
+from notify_server.findings import Finding, has_problems, problem
 from notify_server.migrate import migrate
-from notify_server.settings import Settings
+from notify_server.settings import Settings, load
 from notify_server.sql import script
 
 Run = Callable[[Callable[[Database, Settings], Awaitable[Any]]], Any]
@@ -119,6 +121,29 @@ def add_commands(group: click.Group, run: Run) -> None:
             click.echo("detached, inboxes deleted" if purge else "detached; the inboxes are kept")
 
         run(work)
+
+    @group.command()
+    @click.argument("public_url", required=False)
+    def doctor(public_url: str | None) -> None:
+        """Tell whether all is well, and what to do where it is not; with PUBLIC_URL also through the proxy.
+
+        Exit status 1 where something is not.
+        """
+
+        async def work(db: Database, settings: Settings) -> list[Finding]:
+            findings = []
+            try:
+                load()
+            except ConfigError as error:  # a command for the database alone lets some pass
+                findings.append(problem("settings", error.message))
+                click.echo(findings[0])
+            async for finding in examine(db, settings, public_url):
+                click.echo(finding)
+                findings.append(finding)
+            return findings
+
+        if has_problems(run(work)):
+            sys.exit(1)
 
     @group.command()
     @click.option("--days", type=click.IntRange(1, 36_500), help="How far back; RETENTION_DAYS unless told.")

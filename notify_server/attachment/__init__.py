@@ -7,12 +7,21 @@ attachment  does it
 history     writes what was there before into the inboxes
 """
 
-from notify_server.attachment.attachment import Attached, attach, attached, connect_tables, detach, prepare, proposed
+from notify_server.attachment.attachment import (
+    Attached,
+    attach,
+    attached,
+    connect_tables,
+    detach,
+    missing_triggers,
+    prepare,
+    proposed,
+)
 from notify_server.attachment.catalogue import Catalogue, read_catalogue
 from notify_server.attachment.history import backfill
 from notify_server.attachment.spec import Options, Spec
 
 __all__ = [
-    "Attached", "Catalogue", "Options", "Spec", "attach", "attached", "backfill", "connect_tables", "detach", "prepare",
-    "proposed", "read_catalogue",
+    "Attached", "Catalogue", "Options", "Spec", "attach", "attached", "backfill", "connect_tables", "detach",
+    "missing_triggers", "prepare", "proposed", "read_catalogue",
 ]  # fmt: skip

@@ -94,6 +94,12 @@ async def detach(db: Database, *, purge: bool = False, waiting: Callable[[], obj
     await _run(db, text, "the tables cannot be let go", waiting)
 
 
+async def missing_triggers(db: Database) -> list[list[str]]:
+    """[schema, table, name] of each that is gone or disabled."""
+    found: list[list[str]] = orjson.loads(await db.value(_sql.missing_triggers))
+    return found
+
+
 async def finish(db: Database) -> None:
     """What was there before counts as considered. Also where an attaching ended before that."""
     await db.value(_sql.baseline, _BASELINE_TIMEOUT_S)
