@@ -88,9 +88,11 @@ def find_chromium() -> str:
     return found
 
 
-async def launched(playwright: Playwright, chromium: str) -> Browser:
+async def launched(playwright: Playwright, chromium: str, *args: str) -> Browser:
     as_root = os.geteuid() == 0  # where its sandbox does not work
-    return await playwright.chromium.launch(executable_path=chromium, args=_ARGS, chromium_sandbox=not as_root)
+    return await playwright.chromium.launch(
+        executable_path=chromium, args=[*_ARGS, *args], chromium_sandbox=not as_root
+    )
 
 
 @pytest.fixture(scope="session")
