@@ -1,0 +1,12 @@
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { ToastContainer } from "react-toastify";
+import { App } from "./App";
+import "./style.css";
+
+createRoot(document.getElementById("root")).render(
+  <StrictMode>
+    <App />
+    <ToastContainer theme="colored" />
+  </StrictMode>,
+);
