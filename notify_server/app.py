@@ -108,6 +108,7 @@ def create_app(
     realtime = Realtime(
         gate, inbox, limits=_limits(settings), max_sockets_per_user=settings.max_sockets_per_user,
         max_payload_bytes=settings.max_payload_bytes, max_replay=settings.recovery_max, recovery=settings.recovery,
+        sid_prefix=f"{settings.sid_prefix}." if settings.sid_prefix else "",
     )  # fmt: skip
     arm(settings.failpoints)
     app = web.Application(

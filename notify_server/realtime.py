@@ -38,13 +38,14 @@ class Realtime:
 
     def __init__(
         self, gate: Gate, inbox: Inbox, *, limits: Limits, max_sockets_per_user: int, max_payload_bytes: int,
-        max_replay: int, recovery: bool,
+        max_replay: int, recovery: bool, sid_prefix: str = "",
     ) -> None:  # fmt: skip
         self.feeds = Feeds(inbox, self, max_replay=max_replay)
         self.inbox: InboxRequests | None = None  # until the database is there
         self.server = Server(
             connected=self.feeds.joined, slow=self.feeds.slow, writable=self.feeds.writable, proved=self.feeds.arrived,
             offsets=recovery, binary=False, broadcasts=False, limits=limits, max_http_buffer_size=max_payload_bytes,
+            sid_prefix=sid_prefix,
             cors_allowed_origins=[],  # no check of its own: the gate in front knows the rules
         )  # fmt: skip
         self.accepting = False

@@ -219,6 +219,9 @@ class Settings(BaseSettings):
     max_payload_bytes: int = Field(1_000_000, ge=1000, le=100_000_000, description="a size in bytes, 1000 to 100000000")
 
     socket_path: UrlPath = Field("/socket.io", description="a path such as /socket.io/")
+    sid_prefix: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{1,32}$", description="a name of 1 to 32 letters, digits, - and _"
+    )
     api_prefix: UrlPath | None = Field(None, description="a path such as /api")
     failpoints: Failpoints = Field(
         {}, description="for tests, under TRUST_USER_ID alone: " + ", ".join(f"{name}:3" for name in failpoints.NAMES)

@@ -31,18 +31,20 @@ log = logging.getLogger(__name__)
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
-    """`engineio.AsyncServer` with its options, for aiohttp; and `upgrade_timeout` (s), `per_message_deflate`, `limits`.
-    `old_clients` counts handshakes of earlier protocol revisions."""
+    """`engineio.AsyncServer` with its options, for aiohttp; and `upgrade_timeout` (s), `per_message_deflate`, `limits`,
+    and `sid_prefix`, by which a proxy tells whose a session is. `old_clients` counts handshakes of earlier protocol
+    revisions."""
 
     sockets: dict[str, Session]
 
     def __init__(
         self, *, upgrade_timeout: float = 10, per_message_deflate: bool = False, limits: Limits | None = None,
-        **options: Any,
+        sid_prefix: str = "", **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(**{"async_mode": "aiohttp", **options})
         self.upgrade_timeout_s = upgrade_timeout
         self.per_message_deflate = per_message_deflate
+        self.sid_prefix = sid_prefix
         self.limits = limits or Limits()
         self.heartbeat = Heartbeat(self.ping_interval, self.ping_timeout, self._ping_timed_out)
         self.stalls = Stalls(self.limits.stall_s, self._stalled)
@@ -120,7 +122,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         session.end(last, code=code, abort=abort)
 
     def open(self, address: str | None) -> Session:
-        session = Session(self, self.generate_id())
+        session = Session(self, self.sid_prefix + self.generate_id())
         if address is not None:
             session.address = address
             self.addresses[address] += 1
