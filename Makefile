@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run web react wheel test lint lag bench-transport fuzz soak faults screenshots
+.PHONY: run web react wheel test lint lag bench-trigger bench-transport fuzz soak faults screenshots
 
 run: web
 	@$(BIN)/notify-server demo
@@ -49,6 +49,10 @@ screenshots: $(STAMP)
 # 1,000 foreign comments a second for ten minutes, beside a transaction left open
 lag: $(STAMP)
 	$(BIN)/python -m benchmarks.lag
+
+# what our trigger adds to an INSERT of the app's own
+bench-trigger: $(STAMP)
+	$(BIN)/python -m benchmarks.trigger
 
 # memory, idle CPU, connects and emits beside socket.io on Node: about seven minutes
 bench-transport: $(STAMP)
