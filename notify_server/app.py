@@ -41,6 +41,7 @@ from notify_server.realtime import Realtime
 from notify_server.recovery import Recovery
 from notify_server.retention import Retention
 from notify_server.settings import Settings, vanishing_disk
+from notify_server.shadow import Shadow
 from notify_server.transport import Limits
 
 log = logging.getLogger(__name__)
@@ -214,7 +215,12 @@ async def _live(
         db, realtime.feeds.changed_elsewhere, dsn=settings.listen_dsn, connect_timeout_s=settings.db_connect_timeout_s
     )
 
+    shadow = Shadow() if settings.shadow else None
+
     def told(changes: list[Change]) -> None:
+        if shadow is not None:
+            shadow.count(changes)
+            return
         realtime.feeds.changed(changes)
         hints.tell(change.user_id for change in changes)
 
@@ -235,6 +241,7 @@ async def _live(
         Drain(db, told, shadow=settings.shadow).run, Reconciler(db, RECONCILE_S, missing).run,
         Retention(db, settings.retention_days).run,
         realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch, hints.run,
+        *(() if shadow is None else (shadow.run,)),
     )  # fmt: skip
     try:
         async with in_background(*(kept_running(each) for each in work)):

@@ -66,6 +66,19 @@ SELECT
                         ELSE ARRAY[OLD.{{comment_id}}::text, NEW.{{comment_id}}::text] END$$),
     notify.make_trigger_function_v2('on_truncate', $$'truncate', ARRAY[TG_ARGV[0]]$$);
 
+-- Tables that were connected before, and are no longer, lose theirs.
+DO $$
+DECLARE
+    ours record;
+BEGIN
+    FOR ours IN SELECT t.tgname, t.tgrelid::regclass AS tab FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+                WHERE p.pronamespace = 'notify'::regnamespace AND NOT t.tgisinternal
+                  AND t.tgrelid NOT IN ({{people_name}}::regclass, {{posts_name}}::regclass, {{comments_name}}::regclass)
+    LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', ours.tgname, ours.tab);
+    END LOOP;
+END $$;
+
 -- In the order in which apps lock their tables, parents first; how long each may be waited for is bounded.
 CREATE OR REPLACE TRIGGER notify_delete AFTER DELETE ON {{people}} REFERENCING OLD TABLE AS old_rows
     FOR EACH STATEMENT EXECUTE FUNCTION notify.on_people_delete();
@@ -97,9 +110,9 @@ CREATE OR REPLACE TRIGGER notify_truncate AFTER TRUNCATE ON {{comments}}
 
 -- What is connected, and how the drafts look that come with it.
 WITH gone AS (DELETE FROM notify.attachment RETURNING baselined, at, backfilled)
-INSERT INTO notify.attachment (spec, drafts, baselined, at, backfilled)
-SELECT {{spec}}::jsonb, pg_get_viewdef('notify.drafts'::regclass), coalesce(g.baselined, false), coalesce(g.at, now()),
-       g.backfilled
+INSERT INTO notify.attachment (spec, comments, drafts, baselined, at, backfilled)
+SELECT {{spec}}::jsonb, {{comments_name}}, pg_get_viewdef('notify.drafts'::regclass), coalesce(g.baselined, false),
+       coalesce(g.at, now()), g.backfilled
 FROM (SELECT) one LEFT JOIN gone g ON true;
 {{own_drafts}}{{own_answers}}
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA notify FROM PUBLIC;

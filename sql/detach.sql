@@ -14,4 +14,5 @@ DROP VIEW IF EXISTS notify.answers, notify.drafts, notify.comments, notify.posts
 DROP FUNCTION IF EXISTS notify.to_person_id, notify.to_post_id, notify.to_comment_id, notify.next_comment_id,
     notify.remove_comment, notify.comment_answers, notify.on_people_delete, notify.on_person_move, notify.on_posts_delete, notify.on_post_move,
     notify.on_comments_insert, notify.on_comments_delete, notify.on_comment_move, notify.on_truncate;
+TRUNCATE notify.considered, notify.history;
 UPDATE notify.attachment SET spec = NULL, baselined = false, drafts = NULL;

@@ -19,11 +19,14 @@ from aiohttp import ClientSession
 from notify_server import attachment
 from notify_server.attachment import Options
 from notify_server.attachment.spec import resolve
+from notify_server.background import in_background
 from notify_server.check import check
 from notify_server.drain import Reconciler
 from notify_server.errors import ConfigError
 from notify_server.findings import has_problems
+from notify_server.inbox import Change
 from notify_server.migrate import migrate
+from notify_server.shadow import Shadow
 from tests.clients import NodeClients
 from tests.conftest import StartServer, open_database
 from tests.postgres import Cluster, PgBouncer, Sql, sql
@@ -348,12 +351,41 @@ async def test_attaching_again_keeps_the_app_s_own_drafts_and_its_past(integer: 
            'post:' || p.id AS topic, c.author_id::text AS actor_id, p.id::text AS post_id
            FROM notify.comments c JOIN notify.posts p ON p.id = c.post_id JOIN notify.people u ON u.id = c.author_id"""
     )
+    await attachment.attach(db, spec, answers="SELECT c.id, c.content FROM public.comments c")
     await attachment.attach(db, spec)
     assert integer.sql.value("SELECT type FROM notify.drafts") == "kommentar"
+    assert (
+        integer.sql.value("SELECT answer::text FROM notify.comment_answers('{1}')") == '{"id": 1, "content": "Before"}'
+    )
     assert integer.sql.value("SELECT count(*) FROM notify.considered") == 1
     await attachment.detach(db)
     await attachment.attach(db, spec)  # what was written meanwhile is the past as well
     assert integer.sql.value("SELECT type FROM notify.drafts") == "comment"
+    await db.close()
+
+
+async def test_other_tables_take_over_from_those_before(integer: Place) -> None:
+    integer.sql.run("CREATE TABLE articles (LIKE posts INCLUDING ALL); INSERT INTO articles SELECT * FROM posts")
+    integer.sql.run("CREATE TABLE remarks (LIKE comments INCLUDING ALL)")
+    integer.sql.run("ALTER TABLE articles ADD FOREIGN KEY (user_id) REFERENCES users")
+    integer.sql.run(
+        "ALTER TABLE remarks ADD FOREIGN KEY (user_id) REFERENCES users, ADD FOREIGN KEY (post_id) REFERENCES articles"
+    )
+    db = open_database(integer.url)
+    await migrate(db)
+    await attachment.attach(db, await attachment.proposed(db, Options(comments="comments")))
+    remarks = await attachment.proposed(db, Options(comments="remarks"))
+    await attachment.attach(db, remarks)
+    on = "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE 'notify\\_%%' ORDER BY 1"
+    assert integer.sql.run(on) == ["articles", "remarks", "users"]
+    integer.sql.run("SELECT notify.deliver_v2(ARRAY[('1', 'comment', '{}', NULL, NULL, '1', '1')::notify.draft])")
+    await attachment.detach(db)
+    with pytest.raises(ConfigError, match='tell of comments in "public"."remarks": `notify-server detach --purge`'):
+        await attachment.attach(db, await attachment.proposed(db, Options(comments="comments")))
+    await attachment.detach(db, purge=True)
+    await migrate(db)
+    await attachment.attach(db, await attachment.proposed(db, Options(comments="comments")))
+    assert integer.sql.run(on) == ["comments", "posts", "users"]
     await db.close()
 
 
@@ -512,7 +544,7 @@ async def test_a_history_that_was_interrupted_goes_on_and_doubles_nothing(intege
 
 
 async def test_in_the_shadow_of_an_old_server_all_is_stored_as_read_and_nobody_told(
-    integer: Place, start_server: StartServer, start: Start, nodes: NodeClients
+    integer: Place, start_server: StartServer, start: Start, nodes: NodeClients, caplog: pytest.LogCaptureFixture
 ) -> None:
     await run(integer, "attach")
     shadow = await start("serve", DATABASE_URL=integer.url, SHADOW="1", TRUST_USER_ID="1", PORT=0, LOG_FORMAT="text")
@@ -527,6 +559,17 @@ async def test_in_the_shadow_of_an_old_server_all_is_stored_as_read_and_nobody_t
     await eventually(lambda: integer.sql.value("SELECT count(*) FROM notify.notification") == 1)
     assert integer.sql.run("SELECT unread, unseen, last_seq FROM notify.inbox") == [(0, 0, 1)]
     await shadow.stop()
+
+    counting = Shadow(0.05)
+    caplog.set_level("INFO", "notify_server.shadow")
+    counting.count(
+        [Change(user, 0, 1, {"added": [{"seq": 1, "type": "comment", "payload": {}}]}) for user in ("1", "1", "2")]
+    )
+    async with in_background(counting.run()):
+        await eventually(lambda: len([record for record in caplog.records if record.message == "shadow"]) > 1)
+    first, then = [vars(record) for record in caplog.records if record.message == "shadow"][:2]
+    assert (first["notifications"], first["users"], first["since_start"]) == ({"comment": 3}, 2, {"comment": 3})
+    assert (then["notifications"], then["users"], then["since_start"]) == ({}, 0, {"comment": 3})
     server = await start_server(database_url=integer.url)
     ada = await nodes.open(server.url, {"userId": "1"}).connected()
     comment_id = integer.sql.value(integer.app.insert)

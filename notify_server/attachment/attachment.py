@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from notify_server.attachment.catalogue import Catalogue, read_catalogue
-from notify_server.attachment.script import attach_script, fill, identifier
+from notify_server.attachment.script import attach_script, fill, identifier, qualified
 from notify_server.attachment.spec import VERSION, Options, Spec, resolve
 from notify_server.db import Database
 from notify_server.errors import ConfigError, DatabaseConflict, DatabaseError, DatabaseRefused
@@ -76,10 +76,15 @@ async def attach(
     waiting: Callable[[], object] = lambda: None,
 ) -> None:  # fmt: skip
     """In one transaction, on a migrated database. `drafts` and `answers` are the app's own queries in place of ours;
-    drafts that it has put there before stay. `waiting` is called when a table is held by others. Raises ConfigError for
+    what it has put there before stays. `waiting` is called when a table is held by others. Raises ConfigError for
     what does not fit."""
     if drafts is None:
         drafts = await db.value(_sql.own_drafts)
+    if answers is None:
+        answers = await db.value(_sql.own_answers)
+    before = await db.value(_sql.comments)
+    if before is not None and before != qualified(spec.comments.table):
+        raise ConfigError(f"the inboxes tell of comments in {before}: `notify-server detach --purge` empties them")
     text = attach_script(spec, _without_semicolon(drafts), _without_semicolon(answers))
     await _run(db, text, "the tables cannot be connected", waiting)
     await finish(db)

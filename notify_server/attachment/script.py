@@ -34,7 +34,9 @@ def attach_script(spec: Spec, own_drafts: str | None, own_answers: str | None) -
     names = [f"t.{identifier(column.name)}::text" for column in people.names]
     return fill(
         "attach",
-        people=_table(people.table), posts=_table(posts.table), comments=_table(comments.table),
+        people=qualified(people.table), posts=qualified(posts.table), comments=qualified(comments.table),
+        people_name=literal(qualified(people.table)), posts_name=literal(qualified(posts.table)),
+        comments_name=literal(qualified(comments.table)),
         person_id=identifier(people.id.name), person_id_type=people.id.sql_type,
         person_name=names[0] if len(names) == 1 else f"nullif(concat_ws(' ', {', '.join(names)}), '')",
         person_is_there=_is_there("t", people.deleted), person_was_there=_is_there("OLD", people.deleted),
@@ -62,7 +64,7 @@ def attach_script(spec: Spec, own_drafts: str | None, own_answers: str | None) -
     )  # fmt: skip
 
 
-def _table(table: Table) -> str:
+def qualified(table: Table) -> str:
     return f"{identifier(table.schema)}.{identifier(table.name)}"
 
 
@@ -100,7 +102,7 @@ def _removal(spec: Spec) -> str:
     if comments.deleted is None:
         return fill("remove")
     return fill(
-        "remove_softly", comments=_table(comments.table), comment_id=identifier(comments.id.name),
+        "remove_softly", comments=qualified(comments.table), comment_id=identifier(comments.id.name),
         comment_author=identifier(comments.author.name), deleted=identifier(comments.deleted.name),
         moment="true" if comments.deleted.sql_type == "boolean" else _now(comments.deleted),
         comment_is_there=_is_there("t", comments.deleted),

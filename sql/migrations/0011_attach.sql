@@ -2,6 +2,7 @@
 
 ALTER TABLE notify.attachment
     ALTER COLUMN spec DROP NOT NULL,                       -- NULL: taken back by `notify-server detach`
+    ADD COLUMN comments   text,                            -- the table whose ids the inboxes hold
     ADD COLUMN baselined  boolean NOT NULL DEFAULT false,  -- whether what was there before counts as considered
     ADD COLUMN drafts     text,                            -- the view as it was made, to tell it from a replaced one
     ADD COLUMN backfilled timestamptz;

@@ -9,6 +9,15 @@ FROM (SELECT set_config('search_path', '', true) AS path) fixed
 JOIN notify.attachment a ON fixed.path = ''
 WHERE a.drafts IS DISTINCT FROM pg_get_viewdef(to_regclass('notify.drafts'))
 
+-- name: own_answers
+-- The query for answers that the app has put there, NULL where it has none.
+SELECT pg_get_viewdef(to_regclass('notify.answers'))
+FROM (SELECT set_config('search_path', '', true) AS path) fixed WHERE fixed.path = ''
+
+-- name: comments
+-- The table whose ids the inboxes hold, NULL where they hold none.
+SELECT a.comments FROM notify.attachment a WHERE EXISTS (SELECT FROM notify.notification n WHERE n.comment_id IS NOT NULL)
+
 -- name: baseline
 -- What was there before the attaching is nobody's news.
 SELECT notify.baseline_v1()
