@@ -29,7 +29,7 @@ from notify_server.http import comments, health, notifications, posts
 from notify_server.http.body import MAX_BODY_BYTES
 from notify_server.http.cors import add_cors_headers, preflight_middleware
 from notify_server.http.errors import errors_middleware
-from notify_server.http.keys import BODY_FIELD, GATE, READINESS, Readiness, Services
+from notify_server.http.keys import COMMENT_WIRE, GATE, READINESS, CommentWire, Readiness, Services
 from notify_server.http.page import add_page
 from notify_server.http.routes import Handler, add_route
 from notify_server.ids import IdColumns
@@ -115,7 +115,9 @@ def create_app(
     )
     app[GATE] = gate
     app[READINESS] = Readiness()
-    app[BODY_FIELD] = settings.body_field
+    app[COMMENT_WIRE] = CommentWire(
+        settings.comment_status, settings.body_field, settings.post_field, settings.comment_route.in_path
+    )
     app[LIFECYCLE] = Lifecycle()
     app[REALTIME] = realtime
     app[health.DATABASE] = db
@@ -125,18 +127,7 @@ def create_app(
     if extend is not None:
         extend(realtime.server)
         realtime.check_handlers()
-    add_route(app, "GET", "/livez", health.livez)
-    add_route(app, "GET", "/readyz", health.readyz)
-    for prefix in ("", settings.api_prefix) if settings.api_prefix else ("",):
-        add_route(app, "GET", f"{prefix}/posts", posts.list_all)
-        add_route(app, "POST", f"{prefix}/posts", posts.create)
-        add_route(app, "GET", f"{prefix}/posts/{{postId}}", posts.get)
-        add_route(app, "GET", f"{prefix}/posts/{{postId}}/comments", comments.list_of_post)
-        add_route(app, "POST", f"{prefix}/posts/{{postId}}/comments", comments.create)
-        add_route(app, "DELETE", f"{prefix}/comments/{{commentId}}", comments.delete)
-        add_route(app, "GET", f"{prefix}/me", posts.me)
-        for method, path, handler in notifications.ROUTES:
-            add_route(app, method, prefix + path, handler)
+    _add_routes(app, settings)
     if page is not None:
         add_page(app, page, settings)
 
@@ -151,6 +142,29 @@ def create_app(
     app.cleanup_ctx.append(run)
     app.on_shutdown.insert(0, stop_sockets)
     return app
+
+
+def _add_routes(app: web.Application, settings: Settings) -> None:
+    """Raises ConfigError where the route of comments is one that others have."""
+    add_route(app, "GET", "/livez", health.livez)
+    add_route(app, "GET", "/readyz", health.readyz)
+    below = (
+        ("GET", "/posts", posts.list_all),
+        ("POST", "/posts", posts.create),
+        ("GET", "/posts/{postId}", posts.get),
+        ("DELETE", "/comments/{commentId}", comments.delete),
+        ("GET", "/me", posts.me),
+        *notifications.ROUTES,
+    )
+    route = settings.comment_route
+    taken = {path for _, path, _ in below} | {settings.socket_path, "/livez", "/readyz"}
+    if route.template.lower() in {path.lower() for path in taken}:
+        raise ConfigError(f"COMMENT_ROUTE={route} is another route of notify-server's: take one of its own")
+    for prefix in ("", settings.api_prefix) if settings.api_prefix else ("",):
+        for method, path, handler in below:
+            add_route(app, method, prefix + path, handler)
+        add_route(app, "GET", prefix + route.template, comments.list_of_post)
+        add_route(app, "POST", prefix + route.template, comments.create)
 
 
 async def drain(app: web.Application, settings: Settings) -> None:

@@ -17,6 +17,7 @@ from notify_server import failpoints
 from notify_server.addresses import TrustedProxies
 from notify_server.errors import ConfigError
 from notify_server.origins import OriginPattern
+from notify_server.paths import DEFAULT_COMMENT_ROUTE, CommentRoute
 
 _PG_VARIABLES = ("pghost", "pgport", "pguser", "pgpassword", "pgdatabase", "pgsslmode", "pgservice")
 _FOREIGN_PARAMETERS = {
@@ -54,6 +55,14 @@ def _proxies(value: object) -> object:
     return TrustedProxies.parse(_listed(value)) if isinstance(value, str) else value  # type: ignore[arg-type]
 
 
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _comment_route(value: object) -> object:
+    return CommentRoute.parse(value) if isinstance(value, str) else value
+
+
 def _path(value: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
         raise ValueError("no path")
@@ -81,6 +90,7 @@ Origins = Annotated[
 ]
 Proxies = Annotated[TrustedProxies, BeforeValidator(_proxies)]
 UrlPath = Annotated[str, AfterValidator(_path)]
+JsonField = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Failpoints = Annotated[dict[str, int], BeforeValidator(_failpoints)]
 Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -219,7 +229,12 @@ class Settings(BaseSettings):
     failpoints: Failpoints = Field(
         {}, description="for tests, under TRUST_USER_ID alone: " + ", ".join(f"{name}:3" for name in failpoints.NAMES)
     )
-    body_field: str = Field("body", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="the name of a JSON field")
+    comment_route: Annotated[CommentRoute, BeforeValidator(_comment_route)] = Field(
+        DEFAULT_COMMENT_ROUTE, description="a path such as /articles/:articleId/comments, with at most one parameter"
+    )
+    comment_status: Annotated[Literal[200, 201], BeforeValidator(_whole)] = Field(200, description="200 or 201")
+    body_field: JsonField = Field("body", description="the name of a JSON field")
+    post_field: JsonField = Field("postId", description="the name of a JSON field")
 
     @classmethod
     def settings_customise_sources(

@@ -48,6 +48,10 @@ WRONG = [
     ("TRUSTED_PROXIES", ""), ("TRUSTED_PROXIES", "nginx"), ("TRUSTED_PROXIES", "10.0.0.1/8"),
     ("TRUSTED_PROXIES", "none,heroku"), ("MAX_EVENTS_PER_S", "0"), ("MAX_PAYLOAD_BYTES", "999"),
     ("API_PREFIX", "api"), ("API_PREFIX", "/"), ("API_PREFIX", ""), ("BODY_FIELD", "a b"), ("BODY_FIELD", ""),
+    ("POST_FIELD", "1"), ("COMMENT_STATUS", "202"), ("COMMENT_STATUS", "ok"),
+    ("COMMENT_ROUTE", ""), ("COMMENT_ROUTE", "/"), ("COMMENT_ROUTE", "posts/:id"), ("COMMENT_ROUTE", "/posts/:id/x/:y"),
+    ("COMMENT_ROUTE", "/posts/{id}"), ("COMMENT_ROUTE", "/posts/:"), ("COMMENT_ROUTE", "/posts/:id(\\d+)"),
+    ("COMMENT_ROUTE", "/a//b"),
 ]  # fmt: skip
 
 

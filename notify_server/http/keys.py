@@ -27,6 +27,17 @@ class Services:
     inbox: InboxRequests
 
 
+@dataclass(frozen=True, slots=True)
+class CommentWire:
+    """How the app's front end posts comments: the status of the answer, the fields of the body, and whether the path
+    has the post's id."""
+
+    status: int = 200
+    body_field: str = "body"
+    post_field: str = "postId"
+    post_in_path: bool = True
+
+
 GATE = web.AppKey("gate", Gate)
 READINESS = web.AppKey("readiness", Readiness)
-BODY_FIELD = web.AppKey("body_field", str)
+COMMENT_WIRE = web.AppKey("comment_wire", CommentWire)
