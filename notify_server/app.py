@@ -29,7 +29,7 @@ from notify_server.http import comments, health, notifications, posts
 from notify_server.http.body import MAX_BODY_BYTES
 from notify_server.http.cors import add_cors_headers, preflight_middleware
 from notify_server.http.errors import errors_middleware
-from notify_server.http.keys import COMMENT_WIRE, GATE, READINESS, CommentWire, Readiness, Services
+from notify_server.http.keys import ADDRESS_OF, COMMENT_WIRE, GATE, RATES, READINESS, CommentWire, Readiness, Services
 from notify_server.http.page import add_page
 from notify_server.http.routes import Handler, add_route
 from notify_server.ids import IdColumns
@@ -37,6 +37,7 @@ from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
 from notify_server.inbox_requests import InboxRequests
 from notify_server.migrate import migrate
 from notify_server.posts import Posts, load_id_columns
+from notify_server.rates import WriteRates
 from notify_server.realtime import Realtime
 from notify_server.recovery import Recovery
 from notify_server.retention import Retention
@@ -104,8 +105,10 @@ def create_app(
     gate = Gate(settings, make_verifier(settings))
     db = make_database(settings)
     inbox = Inbox(db, ReplayBounds(settings.replay_max, settings.replay_max_age))
+    limits = _limits(settings)
+    rates = WriteRates(settings.rate_limit_user, settings.rate_limit_inbox, settings.rate_limit_address)
     realtime = Realtime(
-        gate, inbox, limits=_limits(settings), max_sockets_per_user=settings.max_sockets_per_user,
+        gate, inbox, limits=limits, rates=rates, max_sockets_per_user=settings.max_sockets_per_user,
         max_payload_bytes=settings.max_payload_bytes, max_replay=settings.recovery_max, recovery=settings.recovery,
     )  # fmt: skip
     arm(settings.failpoints)
@@ -115,6 +118,8 @@ def create_app(
     )
     app[GATE] = gate
     app[READINESS] = Readiness()
+    app[RATES] = rates
+    app[ADDRESS_OF] = limits.address_of or (lambda _request: None)
     app[COMMENT_WIRE] = CommentWire(
         settings.comment_status, settings.body_field, settings.post_field, settings.comment_route.in_path
     )

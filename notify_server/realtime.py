@@ -20,6 +20,7 @@ from notify_server.feed import Feeds
 from notify_server.gate import Gate
 from notify_server.inbox import Inbox, Notification
 from notify_server.inbox_requests import InboxRequests
+from notify_server.rates import WriteRates
 from notify_server.transport import Limits, Server
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Realtime:
 
     def __init__(
         self, gate: Gate, inbox: Inbox, *, limits: Limits, max_sockets_per_user: int, max_payload_bytes: int,
-        max_replay: int, recovery: bool,
+        max_replay: int, recovery: bool, rates: WriteRates,
     ) -> None:  # fmt: skip
         self.feeds = Feeds(inbox, self, max_replay=max_replay)
         self.inbox: InboxRequests | None = None  # until the database is there
@@ -49,6 +50,7 @@ class Realtime:
         )  # fmt: skip
         self.accepting = False
         self._gate = gate
+        self._rates = rates
         self._max_sockets_per_user = max_sockets_per_user
         self._expiries: dict[str, float] = {}
         self._own: dict[str, Callable[..., Any]] = {"connect": self._connect, "disconnect": self._disconnect}
@@ -163,6 +165,9 @@ class Realtime:
             user_id = self.feeds.user_of(sid)
             if user_id is None or self.inbox is None:
                 raise Unavailable("the server is starting or stopping", code="not_ready")
+            if event not in InboxRequests.READING:
+                self._rates.count_address(self.server.address_of(sid))
+                self._rates.count_inbox(user_id)
             return {"ok": True, **await self.inbox.operation(event)(user_id, values)}
         except NotifyError as error:
             more = {"field": error.field, "retryAfter": error.retry_after_s}

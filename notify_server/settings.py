@@ -18,6 +18,7 @@ from notify_server.addresses import TrustedProxies
 from notify_server.errors import ConfigError
 from notify_server.origins import OriginPattern
 from notify_server.paths import DEFAULT_COMMENT_ROUTE, CommentRoute
+from notify_server.rates import Rate
 
 _PG_VARIABLES = ("pghost", "pgport", "pguser", "pgpassword", "pgdatabase", "pgsslmode", "pgservice")
 _FOREIGN_PARAMETERS = {
@@ -55,6 +56,10 @@ def _proxies(value: object) -> object:
     return TrustedProxies.parse(_listed(value)) if isinstance(value, str) else value  # type: ignore[arg-type]
 
 
+def _rate(value: object) -> object:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
 def _whole(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
@@ -89,6 +94,7 @@ Origins = Annotated[
     tuple[Annotated[OriginPattern, BeforeValidator(_origin)], ...], BeforeValidator(_listed), Field(min_length=1)
 ]
 Proxies = Annotated[TrustedProxies, BeforeValidator(_proxies)]
+WriteRate = Annotated[Rate, BeforeValidator(_rate)]
 UrlPath = Annotated[str, AfterValidator(_path)]
 JsonField = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Failpoints = Annotated[dict[str, int], BeforeValidator(_failpoints)]
@@ -223,6 +229,9 @@ class Settings(BaseSettings):
     )
     max_events_per_s: int = Field(100, ge=1, description="a number of events, 1 or more")
     max_payload_bytes: int = Field(1_000_000, ge=1000, le=100_000_000, description="a size in bytes, 1000 to 100000000")
+    rate_limit_user: WriteRate = Field(Rate("120/minute"), description="a rate such as 120/minute, or off")
+    rate_limit_inbox: WriteRate = Field(Rate("600/minute"), description="a rate such as 600/minute, or off")
+    rate_limit_address: WriteRate = Field(Rate("3000/minute"), description="a rate such as 3000/minute, or off")
 
     socket_path: UrlPath = Field("/socket.io", description="a path such as /socket.io/")
     api_prefix: UrlPath | None = Field(None, description="a path such as /api")

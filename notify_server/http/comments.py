@@ -8,13 +8,21 @@ from aiohttp import web
 from notify_server.errors import Invalid
 from notify_server.http.body import read_object, text_field
 from notify_server.http.keys import COMMENT_WIRE, CommentWire
-from notify_server.http.routes import current_user, idempotency_key, json_response, page_limit, page_response, services
+from notify_server.http.routes import (
+    current_user,
+    idempotency_key,
+    json_response,
+    page_limit,
+    page_response,
+    services,
+    writing_user,
+)
 
 MAX_COMMENT_CHARS = 10_000
 
 
 async def create(request: web.Request) -> web.Response:
-    user_id = await current_user(request)
+    user_id = await writing_user(request)
     writer = services(request).comments
     key = idempotency_key(request)
     wire = request.app[COMMENT_WIRE]
@@ -32,7 +40,7 @@ async def list_of_post(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    user_id = await current_user(request)
+    user_id = await writing_user(request)
     await services(request).posts.delete_comment(user_id, request.match_info["commentId"])
     return web.Response(status=204)
 

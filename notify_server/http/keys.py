@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from notify_server.comments import CommentWriter
 from notify_server.gate import Gate
 from notify_server.inbox_requests import InboxRequests
 from notify_server.posts import Posts
+from notify_server.rates import WriteRates
 
 
 @dataclass(slots=True)
@@ -40,4 +42,6 @@ class CommentWire:
 
 GATE = web.AppKey("gate", Gate)
 READINESS = web.AppKey("readiness", Readiness)
+RATES = web.AppKey("rates", WriteRates)
+ADDRESS_OF: web.AppKey[Callable[[web.Request], str | None]] = web.AppKey("address_of")
 COMMENT_WIRE = web.AppKey("comment_wire", CommentWire)
