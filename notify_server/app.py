@@ -29,6 +29,7 @@ from notify_server.http import comments, health, notifications, posts
 from notify_server.http.body import MAX_BODY_BYTES
 from notify_server.http.cors import add_cors_headers, preflight_middleware
 from notify_server.http.errors import errors_middleware
+from notify_server.http.headers import add_security_headers
 from notify_server.http.keys import ADDRESS_OF, COMMENT_WIRE, GATE, RATES, READINESS, CommentWire, Readiness, Services
 from notify_server.http.page import add_page
 from notify_server.http.routes import Handler, add_route
@@ -126,7 +127,7 @@ def create_app(
     app[LIFECYCLE] = Lifecycle()
     app[REALTIME] = realtime
     app[health.DATABASE] = db
-    app.on_response_prepare.append(add_cors_headers)
+    app.on_response_prepare.extend([add_cors_headers, add_security_headers])
 
     realtime.attach(app, settings.socket_path)
     if extend is not None:
