@@ -30,12 +30,26 @@ from notify_server.http.body import MAX_BODY_BYTES
 from notify_server.http.cors import add_cors_headers, preflight_middleware
 from notify_server.http.errors import errors_middleware
 from notify_server.http.headers import add_security_headers
-from notify_server.http.keys import ADDRESS_OF, COMMENT_WIRE, GATE, RATES, READINESS, CommentWire, Readiness, Services
+from notify_server.http.keys import (
+    ADDRESS_OF,
+    COMMENT_WIRE,
+    GATE,
+    METERS,
+    RATES,
+    READINESS,
+    TEMPLATES,
+    CommentWire,
+    Readiness,
+    Services,
+)
 from notify_server.http.page import add_page
+from notify_server.http.requests import requests_middleware
 from notify_server.http.routes import Handler, add_route
 from notify_server.ids import IdColumns
 from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
 from notify_server.inbox_requests import InboxRequests
+from notify_server.meters import Meters
+from notify_server.metrics import Collector, measuring_loop, serving_metrics
 from notify_server.migrate import migrate
 from notify_server.posts import Posts, load_id_columns
 from notify_server.rates import WriteRates
@@ -64,6 +78,7 @@ class Lifecycle:
 
 
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
+METRICS_PORT = web.AppKey("metrics_port", int)
 REALTIME = web.AppKey("realtime", Realtime)
 
 
@@ -107,18 +122,27 @@ def create_app(
     db = make_database(settings)
     inbox = Inbox(db, ReplayBounds(settings.replay_max, settings.replay_max_age))
     limits = _limits(settings)
-    rates = WriteRates(settings.rate_limit_user, settings.rate_limit_inbox, settings.rate_limit_address)
+    meters = Meters()
+    rates = WriteRates(
+        settings.rate_limit_user, settings.rate_limit_inbox, settings.rate_limit_address, meters.rate_limited
+    )
     realtime = Realtime(
-        gate, inbox, limits=limits, rates=rates, max_sockets_per_user=settings.max_sockets_per_user,
+        gate, inbox, limits=limits, rates=rates, meters=meters, max_sockets_per_user=settings.max_sockets_per_user,
         max_payload_bytes=settings.max_payload_bytes, max_replay=settings.recovery_max, recovery=settings.recovery,
     )  # fmt: skip
     arm(settings.failpoints)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[errors_middleware, _gate_middleware(settings, db, realtime), preflight_middleware],
+        middlewares=[
+            requests_middleware,
+            errors_middleware,
+            _gate_middleware(settings, db, realtime),
+            preflight_middleware,
+        ],
     )
     app[GATE] = gate
     app[READINESS] = Readiness()
+    app[METERS] = meters
     app[RATES] = rates
     app[ADDRESS_OF] = limits.address_of or (lambda _request: None)
     app[COMMENT_WIRE] = CommentWire(
@@ -130,6 +154,7 @@ def create_app(
     app.on_response_prepare.extend([add_cors_headers, add_security_headers])
 
     realtime.attach(app, settings.socket_path)
+    app[TEMPLATES] = dict.fromkeys(app.router.resources(), settings.socket_path)
     if extend is not None:
         extend(realtime.server)
         realtime.check_handlers()
@@ -145,7 +170,17 @@ def create_app(
         app[READINESS].draining = True
         await realtime.stop(settings.drain_s * 0.1)
 
-    app.cleanup_ctx.append(run)
+    async def measure(app: web.Application) -> AsyncIterator[None]:
+        if settings.metrics_port is None:
+            yield
+            return
+        collector = Collector(meters, db, realtime.server, lambda: realtime.feeds.users)
+        async with serving_metrics(collector, settings.metrics_host, settings.metrics_port) as port:
+            app[METRICS_PORT] = port
+            async with in_background(measuring_loop(meters)):
+                yield
+
+    app.cleanup_ctx.extend([measure, run])
     app.on_shutdown.insert(0, stop_sockets)
     return app
 
@@ -204,9 +239,15 @@ def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> An
         gate = request.app[GATE]
         gate.check_way(request)
         if request.path.startswith(settings.socket_path) and request.path.rstrip("/") == settings.socket_path:
-            gate.check_origin(request)
-            if not request.query.get("sid") and not (realtime.accepting and db.available):
-                raise Unavailable("the server is starting or stopping, or its database is away", code="not_ready")
+            begins = not request.query.get("sid")
+            try:
+                gate.check_origin(request)
+                if begins and not (realtime.accepting and db.available):
+                    raise Unavailable("the server is starting or stopping, or its database is away", code="not_ready")
+            except NotifyError as error:
+                if begins:
+                    realtime.count_handshake(error.code)
+                raise
         return await handler(request)
 
     return gate_middleware
@@ -232,18 +273,23 @@ async def _live(
         db, realtime.feeds.changed_elsewhere, dsn=settings.listen_dsn, connect_timeout_s=settings.db_connect_timeout_s
     )
 
+    meters = app[METERS]
+
     def told(changes: list[Change]) -> None:
+        for change in changes:
+            if change.cause is not None:
+                meters.stored[change.cause.source] += len(change.body.get("added", ()))
         realtime.feeds.changed(changes)
         hints.tell(change.user_id for change in changes)
 
-    writer = CommentWriter(db, ids, told)
+    writer = CommentWriter(db, ids, told, meters=meters)
     requests = realtime.inbox = InboxRequests(InboxKeeper(db, told), ids)
     app[READINESS].services = Services(Posts(db, ids), writer, requests)
     realtime.accepting = True
     lifecycle.booted.set()
     log.info("ready")
     work = (
-        Drain(db, told).run, Reconciler(db).run, Retention(db, settings.retention_days).run,
+        Drain(db, told, meters).run, Reconciler(db).run, Retention(db, settings.retention_days).run,
         realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch, hints.run,
     )  # fmt: skip
     try:

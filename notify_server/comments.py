@@ -20,6 +20,7 @@ import asyncio
 import collections
 import logging
 import random
+import time
 import uuid
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -43,7 +44,8 @@ from notify_server.errors import (
 from notify_server.failpoints import hit
 from notify_server.idempotency import fingerprint, key_in_flight, key_reused
 from notify_server.ids import IdColumns
-from notify_server.inbox import Told, changes_from_json, decode
+from notify_server.inbox import Cause, Told, changes_from_json, decode
+from notify_server.meters import Meters
 from notify_server.posts import unknown_user
 from notify_server.sql import queries
 
@@ -93,11 +95,13 @@ class CommentWriter:
 
     def __init__(
         self, db: Database, ids: IdColumns, told: Told, *,
+        meters: Meters | None = None,
         max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 500,
     ) -> None:  # fmt: skip
         self._db = db
         self._ids = ids
         self._told = told
+        self._meters = meters or Meters()
         self._max_waiting, self._max_waiting_chars, self._slow_waiting = max_waiting, max_waiting_chars, slow_waiting
         self._waiting: collections.deque[_Pending] = collections.deque()
         self._waiting_chars = 0
@@ -249,7 +253,8 @@ class CommentWriter:
             return
         self.commits += 1
         hit("after_commit")
-        self._told(changes_from_json(answer["changes"]))
+        self._meters.batch_rows.add(len(batch))
+        self._told(changes_from_json(answer["changes"], Cause("post", time.monotonic())))
         hit("before_reply")
         for outcome in answer["outcomes"]:
             self._answer(batch[outcome["n"]], outcome["status"], outcome.get("comment"))

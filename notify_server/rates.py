@@ -7,6 +7,7 @@ count; what fails later (422, 404) does. The 100,000 that wrote last are remembe
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -56,13 +57,28 @@ class Rate:
         return self.text
 
 
+def _counted(count: Count | None, name: str, refused: Counter[str]) -> Count | None:
+    if count is None:
+        return None
+
+    def counted(who: str) -> None:
+        try:
+            count(who)
+        except TooMany:
+            refused[name] += 1
+            raise
+
+    return counted
+
+
 class WriteRates:
     """`writes` are a user's comments and posts, `inbox` is what he does with his inbox; an `address` counts both."""
 
-    def __init__(self, writes: Rate, inbox: Rate, address: Rate) -> None:
-        self._writes = writes.counting("comments and posts")
-        self._inbox = inbox.counting("requests")
-        self._address = address.counting("requests from this network")
+    def __init__(self, writes: Rate, inbox: Rate, address: Rate, refused: Counter[str]) -> None:
+        """`refused` counts user, inbox and address."""
+        self._writes = _counted(writes.counting("comments and posts"), "user", refused)
+        self._inbox = _counted(inbox.counting("requests"), "inbox", refused)
+        self._address = _counted(address.counting("requests from this network"), "address", refused)
 
     def count_address(self, address: str | None) -> None:
         """None where it is not known. Raises TooMany."""

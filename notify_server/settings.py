@@ -174,6 +174,8 @@ class Settings(BaseSettings):
         Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
     ] = Field("info", description="debug, info, warning or error")
     log_format: Literal["text", "json"] | None = Field(None, description="text or json")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="a port number, 0 to 65535")
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="an address to listen on")
     drain_s: Seconds = Field(8, description="seconds to stop in, above 0")
 
     database_url: Secret | None = Field(None, description="a URL such as postgresql://user:password@host:5432/name")
@@ -269,6 +271,8 @@ class Settings(BaseSettings):
                 "JWT_SECRET takes the secret that signs your tokens (or set JWT_PUBLIC_KEY; "
                 "for development alone, TRUST_USER_ID=true)"
             )
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ConfigError(f"METRICS_PORT={self.metrics_port} is PORT as well: metrics have a port of their own")
         if self.failpoints and not self.trust_user_id:
             raise ConfigError("FAILPOINTS is for tests, under TRUST_USER_ID alone")
         if self.recovery_secret and len(self.recovery_secret.get_secret_value()) < 16:

@@ -50,6 +50,7 @@ WRONG = [
     ("RATE_LIMIT_USER", ""), ("RATE_LIMIT_USER", "120"), ("RATE_LIMIT_USER", "0/minute"),
     ("RATE_LIMIT_INBOX", "1/year"), ("RATE_LIMIT_ADDRESS", "many"), ("RATE_LIMIT_USER", "1/s,5/m"),
     ("RATE_LIMIT_USER", "-1/s"),
+    ("METRICS_PORT", ""), ("METRICS_PORT", "8000"), ("METRICS_PORT", "x"), ("METRICS_HOST", ""),
     ("API_PREFIX", "api"), ("API_PREFIX", "/"), ("API_PREFIX", ""), ("BODY_FIELD", "a b"), ("BODY_FIELD", ""),
     ("POST_FIELD", "1"), ("COMMENT_STATUS", "202"), ("COMMENT_STATUS", "ok"),
     ("COMMENT_ROUTE", ""), ("COMMENT_ROUTE", "/"), ("COMMENT_ROUTE", "posts/:id"), ("COMMENT_ROUTE", "/posts/:id/x/:y"),

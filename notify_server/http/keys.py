@@ -10,6 +10,7 @@ from aiohttp import web
 from notify_server.comments import CommentWriter
 from notify_server.gate import Gate
 from notify_server.inbox_requests import InboxRequests
+from notify_server.meters import Meters
 from notify_server.posts import Posts
 from notify_server.rates import WriteRates
 
@@ -44,4 +45,6 @@ GATE = web.AppKey("gate", Gate)
 READINESS = web.AppKey("readiness", Readiness)
 RATES = web.AppKey("rates", WriteRates)
 ADDRESS_OF: web.AppKey[Callable[[web.Request], str | None]] = web.AppKey("address_of")
+METERS = web.AppKey("meters", Meters)
+TEMPLATES: web.AppKey[dict[web.AbstractResource, str]] = web.AppKey("templates")  # what a resource is called in metrics
 COMMENT_WIRE = web.AppKey("comment_wire", CommentWire)

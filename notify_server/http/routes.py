@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from notify_server.errors import Invalid, Unavailable
-from notify_server.http.keys import ADDRESS_OF, GATE, RATES, READINESS, Services
+from notify_server.http.keys import ADDRESS_OF, GATE, RATES, READINESS, TEMPLATES, Services
 from notify_server.ids import is_text_id
 from notify_server.posts import Page
 
@@ -27,7 +27,9 @@ def add_route(app: web.Application, method: str, path: str, handler: Handler) ->
         f"/{part}" if part.startswith("{") else f"/{{_{n}:(?i:{re.escape(part)})}}" for n, part in enumerate(parts)
     )
     for name in ("GET", "HEAD") if method == "GET" else (method,):
-        app.router.add_route(name, pattern + "{_slash:/?}", handler)
+        resource = app.router.add_route(name, pattern + "{_slash:/?}", handler).resource
+        if resource is not None:
+            app[TEMPLATES][resource] = path
 
 
 def services(request: web.Request) -> Services:
