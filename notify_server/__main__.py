@@ -24,6 +24,7 @@ from notify_server.inbox import Inbox
 from notify_server.logs import configure
 from notify_server.migrate import migrate as apply_migrations
 from notify_server.migrate import pending
+from notify_server.paths import DEFAULT_COMMENT_ROUTE
 from notify_server.retention import Retention
 from notify_server.seed import seed as seed_database
 from notify_server.serve import run
@@ -145,7 +146,7 @@ def demo() -> None:
     # The embedded database, whatever the environment names: a demo writes to nobody's own.
     ignored = [name for name in os.environ if name in _DATABASE_VARIABLES]
     settings = _settings(
-        trust_user_id=True, host="127.0.0.1", log_format="text",
+        trust_user_id=True, host="127.0.0.1", log_format="text", comment_route=DEFAULT_COMMENT_ROUTE,
         **{name.lower(): None for name in _DATABASE_VARIABLES},
     )  # fmt: skip
     if ignored:

@@ -30,13 +30,29 @@ from notify_server.http import comments, health, notifications, posts
 from notify_server.http.body import MAX_BODY_BYTES
 from notify_server.http.cors import add_cors_headers, preflight_middleware
 from notify_server.http.errors import errors_middleware
-from notify_server.http.keys import BODY_FIELD, GATE, READINESS, Readiness, Services
+from notify_server.http.headers import add_security_headers
+from notify_server.http.keys import (
+    ADDRESS_OF,
+    COMMENT_WIRE,
+    GATE,
+    METERS,
+    RATES,
+    READINESS,
+    TEMPLATES,
+    CommentWire,
+    Readiness,
+    Services,
+)
 from notify_server.http.page import add_page
+from notify_server.http.requests import requests_middleware
 from notify_server.http.routes import Handler, add_route
 from notify_server.ids import IdColumns
 from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
 from notify_server.inbox_requests import InboxRequests
+from notify_server.meters import Meters
+from notify_server.metrics import Collector, measuring_loop, serving_metrics
 from notify_server.posts import Posts, load_id_columns
+from notify_server.rates import WriteRates
 from notify_server.realtime import Realtime
 from notify_server.recovery import Recovery
 from notify_server.retention import Retention
@@ -64,6 +80,7 @@ class Lifecycle:
 
 
 LIFECYCLE = web.AppKey("lifecycle", Lifecycle)
+METRICS_PORT = web.AppKey("metrics_port", int)
 REALTIME = web.AppKey("realtime", Realtime)
 
 
@@ -106,40 +123,45 @@ def create_app(
     gate = Gate(settings, make_verifier(settings))
     db = make_database(settings)
     inbox = Inbox(db, ReplayBounds(settings.replay_max, settings.replay_max_age))
+    limits = _limits(settings)
+    meters = Meters()
+    rates = WriteRates(
+        settings.rate_limit_user, settings.rate_limit_inbox, settings.rate_limit_address, meters.rate_limited
+    )
     realtime = Realtime(
-        gate, inbox, limits=_limits(settings), max_sockets_per_user=settings.max_sockets_per_user,
+        gate, inbox, limits=limits, rates=rates, meters=meters, max_sockets_per_user=settings.max_sockets_per_user,
         max_payload_bytes=settings.max_payload_bytes, max_replay=settings.recovery_max, recovery=settings.recovery,
         sid_prefix=f"{settings.sid_prefix}." if settings.sid_prefix else "",
     )  # fmt: skip
     arm(settings.failpoints)
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[errors_middleware, _gate_middleware(settings, db, realtime), preflight_middleware],
+        middlewares=[
+            requests_middleware,
+            errors_middleware,
+            _gate_middleware(settings, db, realtime),
+            preflight_middleware,
+        ],
     )
     app[GATE] = gate
     app[READINESS] = Readiness()
-    app[BODY_FIELD] = settings.body_field
+    app[METERS] = meters
+    app[RATES] = rates
+    app[ADDRESS_OF] = limits.address_of or (lambda _request: None)
+    app[COMMENT_WIRE] = CommentWire(
+        settings.comment_status, settings.body_field, settings.post_field, settings.comment_route.in_path
+    )
     app[LIFECYCLE] = Lifecycle()
     app[REALTIME] = realtime
     app[health.DATABASE] = db
-    app.on_response_prepare.append(add_cors_headers)
+    app.on_response_prepare.extend([add_cors_headers, add_security_headers])
 
     realtime.attach(app, settings.socket_path)
+    app[TEMPLATES] = dict.fromkeys(app.router.resources(), settings.socket_path)
     if extend is not None:
         extend(realtime.server)
         realtime.check_handlers()
-    add_route(app, "GET", "/livez", health.livez)
-    add_route(app, "GET", "/readyz", health.readyz)
-    for prefix in ("", settings.api_prefix) if settings.api_prefix else ("",):
-        add_route(app, "GET", f"{prefix}/posts", posts.list_all)
-        add_route(app, "POST", f"{prefix}/posts", posts.create)
-        add_route(app, "GET", f"{prefix}/posts/{{postId}}", posts.get)
-        add_route(app, "GET", f"{prefix}/posts/{{postId}}/comments", comments.list_of_post)
-        add_route(app, "POST", f"{prefix}/posts/{{postId}}/comments", comments.create)
-        add_route(app, "DELETE", f"{prefix}/comments/{{commentId}}", comments.delete)
-        add_route(app, "GET", f"{prefix}/me", posts.me)
-        for method, path, handler in notifications.ROUTES:
-            add_route(app, method, prefix + path, handler)
+    _add_routes(app, settings)
     if page is not None:
         add_page(app, page, settings)
 
@@ -151,9 +173,42 @@ def create_app(
         app[READINESS].draining = True
         await realtime.stop(settings.drain_s * 0.1)
 
-    app.cleanup_ctx.append(run)
+    async def measure(app: web.Application) -> AsyncIterator[None]:
+        if settings.metrics_port is None:
+            yield
+            return
+        collector = Collector(meters, db, realtime.server, lambda: realtime.feeds.users)
+        async with serving_metrics(collector, settings.metrics_host, settings.metrics_port) as port:
+            app[METRICS_PORT] = port
+            async with in_background(measuring_loop(meters)):
+                yield
+
+    app.cleanup_ctx.extend([measure, run])
     app.on_shutdown.insert(0, stop_sockets)
     return app
+
+
+def _add_routes(app: web.Application, settings: Settings) -> None:
+    """Raises ConfigError where the route of comments is one that others have."""
+    add_route(app, "GET", "/livez", health.livez)
+    add_route(app, "GET", "/readyz", health.readyz)
+    below = (
+        ("GET", "/posts", posts.list_all),
+        ("POST", "/posts", posts.create),
+        ("GET", "/posts/{postId}", posts.get),
+        ("DELETE", "/comments/{commentId}", comments.delete),
+        ("GET", "/me", posts.me),
+        *notifications.ROUTES,
+    )
+    route = settings.comment_route
+    taken = {path for _, path, _ in below} | {settings.socket_path, "/livez", "/readyz"}
+    if route.template.lower() in {path.lower() for path in taken}:
+        raise ConfigError(f"COMMENT_ROUTE={route} is another route of notify-server's: take one of its own")
+    for prefix in ("", settings.api_prefix) if settings.api_prefix else ("",):
+        for method, path, handler in below:
+            add_route(app, method, prefix + path, handler)
+        add_route(app, "GET", prefix + route.template, comments.list_of_post)
+        add_route(app, "POST", prefix + route.template, comments.create)
 
 
 async def drain(app: web.Application, settings: Settings) -> None:
@@ -187,9 +242,15 @@ def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> An
         gate = request.app[GATE]
         gate.check_way(request)
         if request.path.startswith(settings.socket_path) and request.path.rstrip("/") == settings.socket_path:
-            gate.check_origin(request)
-            if not request.query.get("sid") and not (realtime.accepting and db.available):
-                raise Unavailable("the server is starting or stopping, or its database is away", code="not_ready")
+            begins = not request.query.get("sid")
+            try:
+                gate.check_origin(request)
+                if begins and not (realtime.accepting and db.available):
+                    raise Unavailable("the server is starting or stopping, or its database is away", code="not_ready")
+            except NotifyError as error:
+                if begins:
+                    realtime.count_handshake(error.code)
+                raise
         return await handler(request)
 
     return gate_middleware
@@ -215,9 +276,13 @@ async def _live(
         db, realtime.feeds.changed_elsewhere, dsn=settings.listen_dsn, connect_timeout_s=settings.db_connect_timeout_s
     )
 
+    meters = app[METERS]
     shadow = Shadow() if settings.shadow else None
 
     def told(changes: list[Change]) -> None:
+        for change in changes:
+            if change.cause is not None:
+                meters.stored[change.cause.source] += len(change.body.get("added", ()))
         if shadow is not None:
             shadow.count(changes)
             return
@@ -229,7 +294,7 @@ async def _live(
 
     if attached.unwritable:
         log.info("comments_read_only", extra={"reasons": list(attached.unwritable)})
-    writer = CommentWriter(db, ids, told, is_writable=not (attached.unwritable or settings.shadow))
+    writer = CommentWriter(db, ids, told, meters=meters, is_writable=not (attached.unwritable or settings.shadow))
     requests = realtime.inbox = InboxRequests(InboxKeeper(db, told), ids)
     app[READINESS].services = Services(
         Posts(db, ids, is_writable=not (attached.posts_unwritable or settings.shadow)), writer, requests
@@ -238,7 +303,7 @@ async def _live(
     lifecycle.booted.set()
     log.info("ready")
     work = (
-        Drain(db, told, shadow=settings.shadow).run, Reconciler(db, RECONCILE_S, missing).run,
+        Drain(db, told, meters, shadow=settings.shadow).run, Reconciler(db, RECONCILE_S, missing).run,
         Retention(db, settings.retention_days).run,
         realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch, hints.run,
         *(() if shadow is None else (shadow.run,)),

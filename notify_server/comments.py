@@ -20,6 +20,7 @@ import asyncio
 import collections
 import logging
 import random
+import time
 import uuid
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -44,7 +45,8 @@ from notify_server.errors import (
 from notify_server.failpoints import hit
 from notify_server.idempotency import fingerprint, key_in_flight, key_reused
 from notify_server.ids import IdColumns
-from notify_server.inbox import Told, changes_from_json, decode
+from notify_server.inbox import Cause, Told, changes_from_json, decode
+from notify_server.meters import Meters
 from notify_server.posts import unknown_user
 from notify_server.sql import queries
 
@@ -94,12 +96,14 @@ class CommentWriter:
 
     def __init__(
         self, db: Database, ids: IdColumns, told: Told, *,
-        is_writable: bool = True, max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 500,
+        meters: Meters | None = None, is_writable: bool = True,
+        max_waiting: int = 5000, max_waiting_chars: int = 20_000_000, slow_waiting: int = 500,
     ) -> None:  # fmt: skip
         self._db = db
         self._ids = ids
         self._told = told
         self._is_writable = is_writable
+        self._meters = meters or Meters()
         self._max_waiting, self._max_waiting_chars, self._slow_waiting = max_waiting, max_waiting_chars, slow_waiting
         self._waiting: collections.deque[_Pending] = collections.deque()
         self._waiting_chars = 0
@@ -253,7 +257,8 @@ class CommentWriter:
             return
         self.commits += 1
         hit("after_commit")
-        self._told(changes_from_json(answer["changes"]))
+        self._meters.batch_rows.add(len(batch))
+        self._told(changes_from_json(answer["changes"], Cause("post", time.monotonic())))
         if answer["answers_failed"]:
             log.error("own_answer_failed", extra={"view": "notify.answers", "reason": answer["answers_failed"]})
         hit("before_reply")

@@ -15,6 +15,7 @@ from notify_server.attachment import attached, missing_triggers
 from notify_server.capacity import max_sockets, raise_fd_limit
 from notify_server.check import is_pooled
 from notify_server.db import Database, listening
+from notify_server.drain import backlog
 from notify_server.errors import NotifyError
 from notify_server.findings import Finding, note, ok, problem
 from notify_server.migrate import pending
@@ -124,17 +125,23 @@ async def _answers(db: Database) -> Finding:
 
 
 async def _outbox(db: Database) -> list[Finding]:
-    ((rows, age_s, poisoned),) = await db.fetch(_sql.backlog)
+    waiting = await backlog(db)
     found = []
-    if rows and age_s > _BACKLOG_S:
+    if waiting.oldest_s > _BACKLOG_S:
         found.append(
-            problem("outbox", f"{rows} rows, the oldest {age_s:.0f} s old", "is a server running? See its log")
+            problem(
+                "outbox",
+                f"{waiting.rows} rows, the oldest {waiting.oldest_s:.0f} s old",
+                "is a server running? See its log",
+            )
         )
     else:
-        found.append(ok("outbox", f"{rows} rows"))
-    if poisoned:
+        found.append(ok("outbox", f"{waiting.rows} rows"))
+    if waiting.poison:
         found.append(
-            note("outbox", f"{poisoned} rows were set aside", "the table notify.poison tells why; delete them then")
+            note(
+                "outbox", f"{waiting.poison} rows were set aside", "the table notify.poison tells why; delete them then"
+            )
         )
     return found
 

@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from notify_server.db import Database
 from notify_server.errors import NotifyError
 from notify_server.failpoints import hit
-from notify_server.inbox import Told, changes_from_json, decode
+from notify_server.inbox import Cause, Told, changes_from_json, decode
+from notify_server.meters import Meters
 from notify_server.sql import Query, queries
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ _SCAN_CHUNK_ROWS = 5000
 _SCAN_NEWEST_ROWS = 10_000
 _FULL_SCAN_S = 3600
 _STEP_TIMEOUT_S = 30
+_COUNTED_ROWS = 10_000
 
 
 async def _ask(db: Database, query: Query, **values: Any) -> dict[str, Any]:
@@ -36,12 +39,29 @@ async def _ask(db: Database, query: Query, **values: Any) -> dict[str, Any]:
     return answer
 
 
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits in the outbox, counted up to 10,000 rows; how long the oldest of those has waited; and how many rows
+    were set aside for good."""
+
+    rows: int
+    oldest_s: float
+    poison: int
+
+
+async def backlog(db: Database) -> Backlog:
+    """Raises NotifyError."""
+    (row,) = await db.fetch(_sql.backlog, timeout_s=1, max_rows=_COUNTED_ROWS)
+    return Backlog(row[0], float(row[1]), row[2])
+
+
 class Drain:
     """Polls the outbox. `told` is called with what each step changed in inboxes."""
 
-    def __init__(self, db: Database, told: Told, *, shadow: bool = False) -> None:
+    def __init__(self, db: Database, told: Told, meters: Meters | None = None, *, shadow: bool = False) -> None:
         self._db = db
         self._told = told
+        self._meters = meters or Meters()
         self._shadow = shadow
         self._after: int | None = None  # this time round, rows were passed over
         self._rotated_at = 0.0
@@ -62,12 +82,14 @@ class Drain:
 
     async def _step(self) -> float:
         """One chunk; gives the seconds to wait before the next."""
+        began = time.monotonic()
         answer = await _ask(self._db, _sql.drain, max_rows=_CHUNK_ROWS, after=self._after, shadow=self._shadow)
         if answer["busy"]:
             return _STANDBY_S
         hit("after_commit")
-        self._told(changes_from_json(answer["changes"]))
+        self._told(changes_from_json(answer["changes"], Cause("outbox", began - answer["waited_s"])))
         if answer["poisoned"]:
+            self._meters.poisoned += answer["poisoned"]
             log.error("outbox_rows_set_aside", extra={"rows": answer["poisoned"], "table": "notify.poison"})
         self._after = answer["after"] if answer["more"] else None
         return 0 if answer["more"] else _POLL_S

@@ -80,6 +80,16 @@ class Invalid(NotifyError):
     code, status = "invalid", 422
 
 
+class TooMany(NotifyError):
+    """More than the rate that one may write at; `retry_after_s` says when there is room again."""
+
+    code, status, retryable = "too_many", 429, True
+
+    def __init__(self, message: str, *, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class Unavailable(NotifyError):
     """Passing: the database is away, or there is more to do than is taken on."""
 

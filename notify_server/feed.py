@@ -31,13 +31,16 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import datetime
 import logging
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from notify_server.errors import NotifyError
-from notify_server.inbox import Change, Inbox, Notification, State, Stretch
+from notify_server.inbox import Cause, Change, Inbox, Notification, State, Stretch
+from notify_server.meters import Meters
 from notify_server.recovery import Claim, Recovery
 
 log = logging.getLogger(__name__)
@@ -102,12 +105,14 @@ class Feeds:
     begin with what is new, and hear of `notification` alone."""
 
     def __init__(
-        self, inbox: Inbox, sockets: Sockets, recovery: Recovery | None = None, *, max_replay: int = 10_000
-    ) -> None:
+        self, inbox: Inbox, sockets: Sockets, recovery: Recovery | None = None, *, max_replay: int = 10_000,
+        meters: Meters | None = None,
+    ) -> None:  # fmt: skip
         self.recovery = recovery
         self._inbox = inbox
         self._sockets = sockets
         self._max_replay = max_replay
+        self._meters = meters or Meters()
         self._feeds: dict[str, _Feed] = {}
         self._by_sid: dict[str, _Feed] = {}
         self._arrived: dict[str, int] = {}
@@ -179,6 +184,11 @@ class Feeds:
     def user_of(self, sid: str) -> str | None:
         feed = self._by_sid.get(sid)
         return None if feed is None else feed.user_id
+
+    @property
+    def users(self) -> int:
+        """Who have sockets on this server."""
+        return len(self._feeds)
 
     def count(self, user_id: str) -> int:
         """A user's sockets on this server, those that are just joining included."""
@@ -285,18 +295,22 @@ class Feeds:
             feed.early.append(change)
         elif change.since == feed.version:
             for notification in change.added:
-                self._advance(feed, notification)
+                self._advance(feed, notification, change.cause)
             if feed.reads:
                 feed.removed.update(change.body.get("removed", ()))
             self._tell(feed, change.to, change.body)
         elif change.to > feed.version:
             self._pull_soon(feed)
 
-    def _advance(self, feed: _Feed, notification: Notification) -> None:
-        """The one place where a room hears of a notification."""
+    def _advance(self, feed: _Feed, notification: Notification, cause: Cause | None = None) -> None:
+        """The one place where a room hears of a notification. Without a cause it was pulled."""
         if notification.seq > feed.head:
             feed.head = notification.seq
             _guarded(self._sockets.emit_to_room, notification, _offset(feed, notification))
+            source = "elsewhere" if cause is None else cause.source
+            self._meters.emitted[source] += 1
+            lag_s = _age_s(notification) if cause is None else time.monotonic() - cause.at
+            self._meters.lag_s[source].add(lag_s)
 
     def _tell(self, feed: _Feed, version: int, body: dict[str, Any]) -> None:
         """The one place where a room hears of a change."""
@@ -385,6 +399,7 @@ class Feeds:
             self._go_live(feed, socket)
         elif socket.cursor < feed.head:
             socket.pulling = True
+            self._meters.replays += 1
             self._spawn(self._catch_up(feed, socket))
         else:
             feed.awaited = True
@@ -422,6 +437,7 @@ class Feeds:
                 if feed.sockets.get(socket.sid) is not socket or socket.slow:
                     return
                 _guarded(self._sockets.emit_to_socket, socket.sid, notification, _offset(feed, notification))
+                self._meters.emitted["replay"] += 1
                 socket.cursor = notification.seq
             socket.cursor = max(socket.cursor, stretch.upto)
 
@@ -486,6 +502,11 @@ class Feeds:
         for user_id, seq in writing.items():
             if self._arrived.get(user_id) == seq:
                 del self._arrived[user_id]
+
+
+def _age_s(notification: Notification) -> float:
+    """By the database's clock and ours."""
+    return max(0.0, time.time() - datetime.datetime.fromisoformat(notification.entry["createdAt"]).timestamp())
 
 
 def _guarded(tell: Callable[..., None], *what: Any) -> None:

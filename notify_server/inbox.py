@@ -45,15 +45,25 @@ class Notification:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """`source` as in `Meters`; `at` on the monotonic clock."""
+
+    source: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One step of an inbox from the version `since` to `to`. `body` is what clients are told of it, as
     `notifications:changed`: {from, to, unread, unseen} and one of {added: [entry]}, {removed: [seq]},
-    {markedSeen: {upTo, at}}, {markedRead: {seqs, at}}, {markedUnread: {seqs}}."""
+    {markedSeen: {upTo, at}}, {markedRead: {seqs, at}}, {markedUnread: {seqs}}. `cause` is who committed it, and when
+    what it tells of happened."""
 
     user_id: str
     since: int
     to: int
     body: dict[str, Any]
+    cause: Cause | None = None
 
     @property
     def added(self) -> list[Notification]:
@@ -134,9 +144,9 @@ def _whole_number(digits: str) -> int | float:
     return int(digits) if len(digits) < 19 else float(digits)
 
 
-def changes_from_json(changes: list[dict[str, Any]]) -> list[Change]:
+def changes_from_json(changes: list[dict[str, Any]], cause: Cause | None = None) -> list[Change]:
     """What notify.change_json_v1 wrote."""
-    return [Change(one["user"], one["change"]["from"], one["change"]["to"], one["change"]) for one in changes]
+    return [Change(one["user"], one["change"]["from"], one["change"]["to"], one["change"], cause) for one in changes]
 
 
 class Inbox:

@@ -106,6 +106,8 @@ class InboxRequests:
         "mutes:list": "mutes", "mutes:add": "mute", "mutes:remove": "unmute",
     }  # fmt: skip
 
+    READING: ClassVar = frozenset({"notifications:list", "notifications:counts", "mutes:list"})
+
     def __init__(self, keeper: InboxKeeper, ids: IdColumns) -> None:
         self._keeper = keeper
         self._topics = {"post": ids.posts, "user": ids.people}

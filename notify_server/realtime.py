@@ -20,6 +20,8 @@ from notify_server.feed import Feeds
 from notify_server.gate import Gate
 from notify_server.inbox import Inbox, Notification
 from notify_server.inbox_requests import InboxRequests
+from notify_server.meters import Meters
+from notify_server.rates import WriteRates
 from notify_server.transport import Limits, Server
 
 log = logging.getLogger(__name__)
@@ -38,9 +40,9 @@ class Realtime:
 
     def __init__(
         self, gate: Gate, inbox: Inbox, *, limits: Limits, max_sockets_per_user: int, max_payload_bytes: int,
-        max_replay: int, recovery: bool, sid_prefix: str = "",
+        max_replay: int, recovery: bool, rates: WriteRates, meters: Meters, sid_prefix: str = "",
     ) -> None:  # fmt: skip
-        self.feeds = Feeds(inbox, self, max_replay=max_replay)
+        self.feeds = Feeds(inbox, self, max_replay=max_replay, meters=meters)
         self.inbox: InboxRequests | None = None  # until the database is there
         self.server = Server(
             connected=self.feeds.joined, slow=self.feeds.slow, writable=self.feeds.writable, proved=self.feeds.arrived,
@@ -50,6 +52,8 @@ class Realtime:
         )  # fmt: skip
         self.accepting = False
         self._gate = gate
+        self._rates = rates
+        self._meters = meters
         self._max_sockets_per_user = max_sockets_per_user
         self._expiries: dict[str, float] = {}
         self._own: dict[str, Callable[..., Any]] = {"connect": self._connect, "disconnect": self._disconnect}
@@ -74,7 +78,7 @@ class Realtime:
             now = time.time()
             for sid in [sid for sid, expires_at in self._expiries.items() if expires_at <= now]:
                 self._expiries.pop(sid, None)
-                self.server.cut(sid)
+                self.server.cut(sid, "expired")
 
     async def drain(self, seconds: float) -> None:
         """Takes no new sockets, and cuts those there are, spread over so many seconds."""
@@ -115,11 +119,28 @@ class Realtime:
         self.server.emit_now("notifications:changed", change, room=sid)
 
     def cut(self, sid: str) -> None:
-        self.server.cut(sid)
+        self.server.cut(sid, "begins_anew")
 
     # --- handlers -----------------------------------------------------------------------------------------------
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: dict[str, Any] | None) -> dict[str, str]:
+        """`_let_in`, counted."""
+        try:
+            answer = await self._let_in(sid, environ, auth)
+        except (NotifyError, Refused) as error:
+            self.count_handshake(getattr(error.__cause__ if isinstance(error, Refused) else error, "code", "failed"))
+            raise
+        except BaseException:
+            self.count_handshake("failed")
+            raise
+        self.count_handshake("accepted")
+        return answer
+
+    def count_handshake(self, outcome: str) -> None:
+        """`outcome` is accepted, or the code of an error."""
+        self._meters.handshakes[outcome] += 1
+
+    async def _let_in(self, sid: str, environ: dict[str, Any], auth: dict[str, Any] | None) -> dict[str, str]:
         """Gives what the client is answered beside its sid. Refuses what will not pass with CONNECT_ERROR, upon which a
         client gives up; raises what will pass, upon which the transport is closed and the client tries again."""
         if not self.accepting:
@@ -164,6 +185,9 @@ class Realtime:
             user_id = self.feeds.user_of(sid)
             if user_id is None or self.inbox is None:
                 raise Unavailable("the server is starting or stopping", code="not_ready")
+            if event not in InboxRequests.READING:
+                self._rates.count_address(self.server.address_of(sid))
+                self._rates.count_inbox(user_id)
             return {"ok": True, **await self.inbox.operation(event)(user_id, values)}
         except NotifyError as error:
             more = {"field": error.field, "retryAfter": error.retry_after_s}

@@ -17,6 +17,8 @@ from notify_server import failpoints
 from notify_server.addresses import TrustedProxies
 from notify_server.errors import ConfigError
 from notify_server.origins import OriginPattern
+from notify_server.paths import DEFAULT_COMMENT_ROUTE, CommentRoute
+from notify_server.rates import Rate
 
 _PG_VARIABLES = ("pghost", "pgport", "pguser", "pgpassword", "pgdatabase", "pgsslmode", "pgservice")
 _FOREIGN_PARAMETERS = {
@@ -54,6 +56,18 @@ def _proxies(value: object) -> object:
     return TrustedProxies.parse(_listed(value)) if isinstance(value, str) else value  # type: ignore[arg-type]
 
 
+def _rate(value: object) -> object:
+    return Rate.parse(value) if isinstance(value, str) else value
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _comment_route(value: object) -> object:
+    return CommentRoute.parse(value) if isinstance(value, str) else value
+
+
 def _path(value: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", value):
         raise ValueError("no path")
@@ -80,7 +94,9 @@ Origins = Annotated[
     tuple[Annotated[OriginPattern, BeforeValidator(_origin)], ...], BeforeValidator(_listed), Field(min_length=1)
 ]
 Proxies = Annotated[TrustedProxies, BeforeValidator(_proxies)]
+WriteRate = Annotated[Rate, BeforeValidator(_rate)]
 UrlPath = Annotated[str, AfterValidator(_path)]
+JsonField = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Failpoints = Annotated[dict[str, int], BeforeValidator(_failpoints)]
 Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -158,6 +174,8 @@ class Settings(BaseSettings):
         Literal["debug", "info", "warning", "error"], BeforeValidator(lambda v: v.lower() if isinstance(v, str) else v)
     ] = Field("info", description="debug, info, warning or error")
     log_format: Literal["text", "json"] | None = Field(None, description="text or json")
+    metrics_port: int | None = Field(None, ge=0, le=65535, description="a port number, 0 to 65535")
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="an address to listen on")
     drain_s: Seconds = Field(8, description="seconds to stop in, above 0")
 
     database_url: Secret | None = Field(None, description="a URL such as postgresql://user:password@host:5432/name")
@@ -217,6 +235,9 @@ class Settings(BaseSettings):
     )
     max_events_per_s: int = Field(100, ge=1, description="a number of events, 1 or more")
     max_payload_bytes: int = Field(1_000_000, ge=1000, le=100_000_000, description="a size in bytes, 1000 to 100000000")
+    rate_limit_user: WriteRate = Field(Rate("120/minute"), description="a rate such as 120/minute, or off")
+    rate_limit_inbox: WriteRate = Field(Rate("600/minute"), description="a rate such as 600/minute, or off")
+    rate_limit_address: WriteRate = Field(Rate("3000/minute"), description="a rate such as 3000/minute, or off")
 
     socket_path: UrlPath = Field("/socket.io", description="a path such as /socket.io/")
     sid_prefix: str | None = Field(
@@ -226,7 +247,12 @@ class Settings(BaseSettings):
     failpoints: Failpoints = Field(
         {}, description="for tests, under TRUST_USER_ID alone: " + ", ".join(f"{name}:3" for name in failpoints.NAMES)
     )
-    body_field: str = Field("body", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$", description="the name of a JSON field")
+    comment_route: Annotated[CommentRoute, BeforeValidator(_comment_route)] = Field(
+        DEFAULT_COMMENT_ROUTE, description="a path such as /articles/:articleId/comments, with at most one parameter"
+    )
+    comment_status: Annotated[Literal[200, 201], BeforeValidator(_whole)] = Field(200, description="200 or 201")
+    body_field: JsonField = Field("body", description="the name of a JSON field")
+    post_field: JsonField = Field("postId", description="the name of a JSON field")
 
     @classmethod
     def settings_customise_sources(
@@ -252,6 +278,8 @@ class Settings(BaseSettings):
                 "JWT_SECRET takes the secret that signs your tokens (or set JWT_PUBLIC_KEY; "
                 "for development alone, TRUST_USER_ID=true)"
             )
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ConfigError(f"METRICS_PORT={self.metrics_port} is PORT as well: metrics have a port of their own")
         if self.failpoints and not self.trust_user_id:
             raise ConfigError("FAILPOINTS is for tests, under TRUST_USER_ID alone")
         if self.recovery_secret and len(self.recovery_secret.get_secret_value()) < 16:

@@ -26,6 +26,8 @@ from tests.postgres import SYSTEM_BIN, Cluster, Missing, PgBouncer, Sql, embedde
 from tests.processes import Process, Start, start_process
 from web.build import STATIC, build
 
+# Tests write faster than people do.
+UNLIMITED = {"rate_limit_user": "off", "rate_limit_inbox": "off"}
 SECRET = "a secret of 32 bytes, for the tests alone"
 
 
@@ -182,7 +184,7 @@ async def start_server(url: str) -> AsyncIterator[StartServer]:
     async def start(extend: Any = None, page: Path | None = None, **values: Any) -> Running:
         if not {"jwt_secret", "jwt_public_key"} & values.keys():
             values.setdefault("trust_user_id", True)
-        settings = load(None, **{"database_url": url, "port": 0, "drain_s": 1, **values})
+        settings = load(None, **{"database_url": url, "port": 0, "drain_s": 1, **UNLIMITED, **values})
         app = create_app(settings, extend, page=page)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()

@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 
+from notify_server.errors import ConfigError
 from tests.conftest import SECRET, Running, StartServer
 from tests.postgres import Cluster, Sql, sql
 
@@ -88,6 +89,56 @@ async def test_the_field_s_name_is_a_setting(start_server: StartServer) -> None:
     assert (status, body["body"]) == (200, "Hello")
     status, body, _ = await comment(server, '{"body": "Hello"}')
     assert (status, body["field"]) == (422, "content")
+
+
+async def test_the_status_of_a_new_comment_is_a_setting(start_server: StartServer) -> None:
+    server = await start_server(comment_status="201")
+    status, body, _ = await comment(server, '{"body": "Hello"}')
+    assert (status, body["body"]) == (201, "Hello")
+
+
+async def test_the_route_of_comments_is_a_setting_in_express_s_notation(start_server: StartServer) -> None:
+    server = await start_server(comment_route="/api/articles/:articleId/comments")
+    for path in ("/api/articles/1/comments", "/API/Articles/1/comments/"):
+        assert (await ask(server, "POST", path, json={"body": "Hello"}, headers=GRACE))[1]["postId"] == 1
+    assert len((await ask(server, "GET", "/api/articles/1/comments", headers=GRACE))[1]) == 2
+    for method in ("GET", "POST"):  # the default is gone
+        assert (await ask(server, method, "/posts/1/comments", json={"body": "Hello"}, headers=GRACE))[0] == 404
+    assert (await ask(server, "GET", "/posts/1", headers=GRACE))[0] == 200
+
+
+@pytest.mark.parametrize("sent", [1, "1"])
+async def test_a_route_without_a_parameter_takes_the_post_from_the_body(
+    start_server: StartServer, sent: object
+) -> None:
+    server = await start_server(comment_route="/comments", post_field="articleId", api_prefix="/api")
+    for path in ("/comments", "/api/comments"):
+        status, body, _ = await ask(server, "POST", path, json={"body": "Hello", "articleId": sent}, headers=GRACE)
+        assert (status, body["postId"]) == (200, 1)
+    assert len((await ask(server, "GET", "/comments?articleId=1", headers=GRACE))[1]) == 2
+    assert (await ask(server, "GET", "/comments?articleId=99", headers=GRACE))[0] == 404
+    assert (await ask(server, "DELETE", f"/comments/{body['id']}", headers=GRACE))[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [(None, 422), (1.0, 422), (True, 422), ([1], 422), ({}, 422), (99, 404), ("x", 404), (-1, 404)],
+)
+async def test_a_post_of_the_body_that_is_none_is_refused(
+    start_server: StartServer, sent: object, expected: int
+) -> None:
+    server = await start_server(comment_route="/comments")
+    status, body, _ = await ask(server, "POST", "/comments", json={"body": "Hello", "postId": sent}, headers=GRACE)
+    assert (status, body.get("field")) == (expected, "postId" if expected == 422 else None)
+    if sent is None:
+        status, body, _ = await ask(server, "GET", "/comments", headers=GRACE)
+        assert (status, body["field"]) == (422, "postId")
+
+
+@pytest.mark.parametrize("route", ["/posts", "/posts/:id", "/me", "/notifications/read", "/socket.io", "/livez"])
+async def test_a_route_that_is_taken_is_refused(start_server: StartServer, route: str) -> None:
+    with pytest.raises(ConfigError, match="COMMENT_ROUTE"):
+        await start_server(comment_route=route)
 
 
 @pytest.mark.parametrize(

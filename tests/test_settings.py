@@ -47,7 +47,15 @@ WRONG = [
     ("MAX_SOCKETS", "0"), ("MAX_SOCKETS", "many"), ("MAX_SOCKETS_PER_USER", "0"), ("MAX_SOCKETS_PER_ADDRESS", "-1"),
     ("TRUSTED_PROXIES", ""), ("TRUSTED_PROXIES", "nginx"), ("TRUSTED_PROXIES", "10.0.0.1/8"),
     ("TRUSTED_PROXIES", "none,heroku"), ("MAX_EVENTS_PER_S", "0"), ("MAX_PAYLOAD_BYTES", "999"),
+    ("RATE_LIMIT_USER", ""), ("RATE_LIMIT_USER", "120"), ("RATE_LIMIT_USER", "0/minute"),
+    ("RATE_LIMIT_INBOX", "1/year"), ("RATE_LIMIT_ADDRESS", "many"), ("RATE_LIMIT_USER", "1/s,5/m"),
+    ("RATE_LIMIT_USER", "-1/s"),
+    ("METRICS_PORT", ""), ("METRICS_PORT", "8000"), ("METRICS_PORT", "x"), ("METRICS_HOST", ""),
     ("API_PREFIX", "api"), ("API_PREFIX", "/"), ("API_PREFIX", ""), ("BODY_FIELD", "a b"), ("BODY_FIELD", ""),
+    ("POST_FIELD", "1"), ("COMMENT_STATUS", "202"), ("COMMENT_STATUS", "ok"),
+    ("COMMENT_ROUTE", ""), ("COMMENT_ROUTE", "/"), ("COMMENT_ROUTE", "posts/:id"), ("COMMENT_ROUTE", "/posts/:id/x/:y"),
+    ("COMMENT_ROUTE", "/posts/{id}"), ("COMMENT_ROUTE", "/posts/:"), ("COMMENT_ROUTE", "/posts/:id(\\d+)"),
+    ("COMMENT_ROUTE", "/a//b"),
 ]  # fmt: skip
 
 

@@ -26,12 +26,19 @@ class Database:
         self._timeout_s = timeout_s
         self._wait_s = wait_s
         self._connect_timeout_s = connect_timeout_s
+        self.size = size
+        self.waiting = 0  # calls, for a connection
         self._free = asyncio.Semaphore(size)
         self._idle: list[Connection] = []
         self._in_use: set[Connection] = set()
         self._dsn = ""
         self._closed = False
         self.available = False
+
+    @property
+    def in_use(self) -> int:
+        """Connections."""
+        return len(self._in_use)
 
     def open(self, dsn: str) -> None:
         """Takes a URL or a keyword string; the first query connects."""
@@ -84,11 +91,14 @@ class Database:
     async def _connection(self) -> AsyncIterator[Connection]:
         if self._closed:
             raise DatabaseAway("the server is stopping")
+        self.waiting += 1
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._free.acquire()
         except TimeoutError:
             raise Overloaded("the database has more to do than it can") from None
+        finally:
+            self.waiting -= 1
         try:
             connection = self._idle_connection() or await self._connect()
             self._in_use.add(connection)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from aiohttp import web
 
 from notify_server.http.body import read_object
-from notify_server.http.routes import Handler, current_user, json_response, services
+from notify_server.http.routes import Handler, current_user, inbox_user, json_response, services
 
 
 def _of_body(name: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
-        user_id = await current_user(request)
+        user_id = await inbox_user(request)
         operation = services(request).inbox.operation(name)
         return json_response(await operation(user_id, await read_object(request)))
 
@@ -27,7 +27,7 @@ def _of_query(name: str) -> Handler:
 
 def _of_topic(name: str) -> Handler:
     async def handle(request: web.Request) -> web.Response:
-        user_id = await current_user(request)
+        user_id = await inbox_user(request)
         values = {"topic": request.match_info["topic"]}
         return json_response(await services(request).inbox.operation(name)(user_id, values))
 

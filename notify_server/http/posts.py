@@ -3,7 +3,15 @@ from __future__ import annotations
 from aiohttp import web
 
 from notify_server.http.body import read_object, text_field
-from notify_server.http.routes import current_user, idempotency_key, json_response, page_limit, page_response, services
+from notify_server.http.routes import (
+    current_user,
+    idempotency_key,
+    json_response,
+    page_limit,
+    page_response,
+    services,
+    writing_user,
+)
 
 MAX_TITLE_CHARS = 300
 MAX_POST_CHARS = 10_000
@@ -21,7 +29,7 @@ async def get(request: web.Request) -> web.Response:
 
 
 async def create(request: web.Request) -> web.Response:
-    user_id = await current_user(request)
+    user_id = await writing_user(request)
     posts = services(request).posts
     key = idempotency_key(request)
     body = await read_object(request)

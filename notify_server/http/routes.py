@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from notify_server.errors import Invalid, Unavailable
-from notify_server.http.keys import GATE, READINESS, Services
+from notify_server.http.keys import ADDRESS_OF, GATE, RATES, READINESS, TEMPLATES, Services
 from notify_server.ids import is_text_id
 from notify_server.posts import Page
 
@@ -27,7 +27,9 @@ def add_route(app: web.Application, method: str, path: str, handler: Handler) ->
         f"/{part}" if part.startswith("{") else f"/{{_{n}:(?i:{re.escape(part)})}}" for n, part in enumerate(parts)
     )
     for name in ("GET", "HEAD") if method == "GET" else (method,):
-        app.router.add_route(name, pattern + "{_slash:/?}", handler)
+        resource = app.router.add_route(name, pattern + "{_slash:/?}", handler).resource
+        if resource is not None:
+            app[TEMPLATES][resource] = path
 
 
 def services(request: web.Request) -> Services:
@@ -41,6 +43,27 @@ def services(request: web.Request) -> Services:
 async def current_user(request: web.Request) -> str:
     """Raises Unauthorized, Forbidden."""
     return (await request.app[GATE].identify(request)).user_id
+
+
+async def writing_user(request: web.Request) -> str:
+    """One who is about to write a comment or a post. Raises TooMany as well."""
+    user_id = await _counted_user(request)
+    request.app[RATES].count_write(user_id)
+    return user_id
+
+
+async def inbox_user(request: web.Request) -> str:
+    """One who is about to change his inbox. Raises TooMany as well."""
+    user_id = await _counted_user(request)
+    request.app[RATES].count_inbox(user_id)
+    return user_id
+
+
+async def _counted_user(request: web.Request) -> str:
+    """The address counts before the credential is looked at, so that guessing counts, too."""
+    app = request.app
+    app[RATES].count_address(app[ADDRESS_OF](request))
+    return (await app[GATE].identify(request)).user_id
 
 
 def idempotency_key(request: web.Request) -> str | None:

@@ -139,7 +139,8 @@ class Connecting:
                 raise  # it is we who are cancelled, not something in the handler
             log.warning("connect_failed", extra={"error": type(error).__name__, "code": getattr(error, "code", None)})
             session.refusals = self._tries  # no further try on this transport
-            asyncio.get_running_loop().call_later(random.uniform(*_HOLD_S), self._cut, session)  # noqa: S311
+            hold_s = random.uniform(*_HOLD_S)  # noqa: S311
+            asyncio.get_running_loop().call_later(hold_s, self._cut, session, "try_again")
             return
         if refusal is not None:
             kind = packet.DISCONNECT if server.always_connect else packet.CONNECT_ERROR
@@ -211,12 +212,12 @@ class Connecting:
         self._server.send_packet(session, kind, namespace, why)
         session.refusals += 1
         if session.refusals >= self._tries:
-            self._server.eio.close(session, self._server.reason.SERVER_DISCONNECT)
+            self._server.eio.close(session, self._server.reason.SERVER_DISCONNECT, cut="refused")
 
     def _too_late(self, session: Session) -> None:
         if not session.closed:
             log.info("connect_timed_out")
-            self._cut(session)
+            self._cut(session, "not_in_time")
 
-    def _cut(self, session: Session) -> None:
-        self._server.eio.close(session, self._server.reason.SERVER_DISCONNECT)
+    def _cut(self, session: Session, why: str) -> None:
+        self._server.eio.close(session, self._server.reason.SERVER_DISCONNECT, cut=why)

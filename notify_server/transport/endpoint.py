@@ -110,12 +110,14 @@ class Endpoint:
         """The address that a new session counts for. Raises _Refused."""
         engine, limits = self._engine, self._engine.limits
         if limits.sockets is not None and len(engine.sockets) + len(engine.lingering) >= limits.sockets:
+            engine.full += 1
             log.warning("too_many_sockets", extra={"limit": limits.sockets})
             raise _Refused(_FULL)
         if limits.sockets_per_address is None or limits.address_of is None:
             return None
         address = limits.address_of(request)
         if address is not None and engine.addresses[address] >= limits.sockets_per_address:
+            engine.full += 1
             log.warning("too_many_sockets_of_address", extra={"limit": limits.sockets_per_address})
             raise _Refused(_FULL)
         return address
@@ -152,7 +154,7 @@ class Endpoint:
             raise _Refused(_BAD_REQUEST)
         session.transport, received = taken
         session.transport.data_received(received)
-        return TakenOver()
+        return TakenOver(status=101)
 
     def _offers_upgrades(self) -> bool:
         return bool(self._engine.allow_upgrades) and "websocket" in self._engine.transports
@@ -245,7 +247,7 @@ class Endpoint:
             if refused is None:
                 raise _Refused(_BAD_REQUEST)
             refused[0].close()
-            return TakenOver()
+            return TakenOver(status=101)
         taken = self._take_over(request, session, headers)
         if taken is None:
             raise _Refused(_BAD_REQUEST)
@@ -253,7 +255,7 @@ class Endpoint:
         session.upgrading = Upgrading(session, websocket, self._engine.upgrade_timeout_s)
         self._engine.upgrade_began(session, request)
         websocket.data_received(received)
-        return TakenOver()
+        return TakenOver(status=101)
 
     def _take_over(
         self, request: web.Request, session: Session | None, headers: Mapping[str, str], first: bytes = b""

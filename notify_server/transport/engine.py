@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
     """`engineio.AsyncServer` with its options, for aiohttp; and `upgrade_timeout` (s), `per_message_deflate`, `limits`,
     and `sid_prefix`, by which a proxy tells whose a session is. `old_clients` counts handshakes of earlier protocol
-    revisions."""
+    revisions, `full` those that were one too many, `cuts` by reason the sockets that were cut from here."""
 
     sockets: dict[str, Session]
 
@@ -51,6 +51,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.inbound = Inbound(self._handle_message, self.limits.events_per_s)
         self.lingering: set[WebSocket] = set()
         self.old_clients = 0
+        self.full = 0
+        self.cuts: collections.Counter[str] = collections.Counter()
         self.received: Callable[[Session, str | bytes], None] = self.inbound.put
         self.slow: Callable[[Session], None] = _nothing
         self.writable: Callable[[Session], None] = _nothing
@@ -111,12 +113,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     def close(
         self, session: Session, reason: str, *, last: Encoded = CLOSE_PACKET, code: int | None = None,
-        abort: bool = False,
+        abort: bool = False, cut: str | None = None,
     ) -> None:  # fmt: skip
         """Closes the transport and nothing else, upon which every client reconnects by itself (a Socket.IO DISCONNECT
-        would stop it for good)."""
+        would stop it for good). `cut` is why, where it is us who end it, in `cuts`."""
         if session.closed:
             return
+        if cut is not None:
+            self.cuts[cut] += 1
         self.spawn(self._disconnected(session, reason))
         self.drop(session)
         session.end(last, code=code, abort=abort)
@@ -148,18 +152,18 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """For a client that does not keep to the protocol. `what` is ours to say, never the client's."""
         if not session.closed:
             log.info("bad_input", extra={"what": what, "transport": session.transport.name})
-            self.close(session, self.reason.TRANSPORT_ERROR)
+            self.close(session, self.reason.TRANSPORT_ERROR, cut="bad_input")
 
     def cut_slow(self, session: Session) -> None:
         log.info("slow_socket_cut", extra={"waiting_bytes": session.transport.waiting_bytes})
-        self.close(session, self.reason.TRANSPORT_ERROR, abort=True)
+        self.close(session, self.reason.TRANSPORT_ERROR, abort=True, cut="slow")
 
     def _stalled(self, session: Session) -> None:
         log.info("stalled_socket_cut", extra={"waiting_bytes": session.transport.waiting_bytes})
-        self.close(session, self.reason.TRANSPORT_ERROR, abort=True)
+        self.close(session, self.reason.TRANSPORT_ERROR, abort=True, cut="stalled")
 
     def _ping_timed_out(self, session: Session) -> None:
-        self.close(session, self.reason.PING_TIMEOUT)
+        self.close(session, self.reason.PING_TIMEOUT, cut="silent")
 
     async def cut_all(self, seconds: float) -> None:
         """Every socket there is, spread evenly, so that the clients do not come back all at once."""
@@ -167,7 +171,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         pause_s = seconds / max(1, len(sessions))
         debt_s = 0.0
         for session in sessions:
-            self.close(session, self.reason.SERVER_DISCONNECT)
+            self.close(session, self.reason.SERVER_DISCONNECT, cut="drain")
             debt_s += pause_s
             if debt_s >= 0.01:
                 await asyncio.sleep(debt_s)

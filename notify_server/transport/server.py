@@ -133,11 +133,16 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self.send_packet(session, packet.DISCONNECT, namespace)
         await self.leave(sid, namespace, self.reason.SERVER_DISCONNECT)
 
-    def cut(self, sid: str) -> None:
-        """Closes a socket's transport; the client comes back."""
+    def cut(self, sid: str, why: str = "app") -> None:
+        """Closes a socket's transport; the client comes back. `why` counts in `eio.cuts`."""
         session = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, "/") or "")
         if session is not None:
-            self.eio.close(session, self.reason.SERVER_DISCONNECT)
+            self.eio.close(session, self.reason.SERVER_DISCONNECT, cut=why)
+
+    def address_of(self, sid: str) -> str | None:
+        """That the socket counts for; None where addresses are not told apart (`Limits.address_of`)."""
+        session = self.eio.sockets.get(self.manager.eio_sid_from_sid(sid, "/") or "")
+        return None if session is None else session.address
 
     async def upgrade_request(self, sid: str, timeout_s: float) -> web.Request | None:
         """While its connect handler runs: the request by which a socket that began with polling moves to a WebSocket;

@@ -189,6 +189,7 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         session = self._session
         code = error.code if isinstance(error, WebSocketError) else WSCloseCode.PROTOCOL_ERROR
         log.info("bad_frame", extra={"close_code": int(code)})
+        self._engine.cuts["bad_frame"] += 1
         self.close(code=code)
         if session is not None:
             session.lost(self)

@@ -18,8 +18,3 @@ SELECT notify.with_answers_v1((
 -- name: has_answers
 -- Whether the app has answers of its own.
 SELECT to_regproc('notify.comment_answers') IS NOT NULL
-
--- name: backlog
--- [rows in the outbox, the oldest one's age in seconds, rows that were set aside]
-SELECT (SELECT count(*) FROM notify.outbox), (SELECT extract(epoch FROM now() - min(o.at))::float8 FROM notify.outbox o),
-       (SELECT count(*) FROM notify.poison)

@@ -1,0 +1,26 @@
+"""What every answer tells browsers: not to guess, not to embed, and not to keep what is somebody's own.
+
+HSTS is not ours to say: TLS ends before us. What may be fetched from where is in `cors.py`, and files bring their own
+rules (`files.py`).
+"""
+
+from __future__ import annotations
+
+from aiohttp import hdrs, web
+
+_OF_ANSWERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",  # for <img> and <script>; what fetch() may read, CORS says
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    hdrs.CACHE_CONTROL: "no-store",
+}
+
+
+async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """A signal of the application: errors get them as well. What a handler has set stays."""
+    headers = response.headers
+    headers.popall(hdrs.SERVER, None)  # names and versions of what runs here
+    if not isinstance(response, web.FileResponse):
+        for name, value in _OF_ANSWERS.items():
+            headers.setdefault(name, value)
