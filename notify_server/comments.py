@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextvars
 import logging
 import random
 import time
@@ -48,6 +49,7 @@ from notify_server.ids import IdColumns
 from notify_server.inbox import Cause, Told, changes_from_json, decode
 from notify_server.meters import Meters
 from notify_server.posts import unknown_user
+from notify_server.request_ids import request_id
 from notify_server.sql import queries
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class _Pending:
     author_id: str
     body: str
     key: str | None = None
+    request: str | None = field(default_factory=request_id.get)  # for the log
     deadline: float = field(default_factory=lambda: asyncio.get_running_loop().time() + _SLOW_S)
     answer: asyncio.Future[dict[str, Any]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -155,7 +158,7 @@ class CommentWriter:
 
     @staticmethod
     def _start(lanes: set[asyncio.Task[None]], lane: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(lane)
+        task = asyncio.create_task(lane, context=contextvars.Context())  # of no one request
         lanes.add(task)
         task.add_done_callback(lanes.discard)
 
@@ -206,7 +209,7 @@ class CommentWriter:
             if len(batch) == 1:
                 if not isinstance(error, DatabaseRefused):
                     raise
-                log.info("comment_refused", extra={"sqlstate": error.sqlstate})
+                log.info("comment_refused", extra={"request": batch[0].request, "sqlstate": error.sqlstate})
                 raise refused() from error
             half = len(batch) // 2
             await self._write_safely(batch[:half], patient=patient)

@@ -31,6 +31,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import datetime
 import logging
 import time
@@ -276,7 +277,7 @@ class Feeds:
     # --- inside -------------------------------------------------------------------------------------------------
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, context=contextvars.Context())  # of no one request
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
@@ -28,7 +29,7 @@ class Gathering(Generic[Q, A]):
         self._waiting.append((question, answer))
         if self._free_lanes:
             self._free_lanes -= 1
-            task = asyncio.create_task(self._run())
+            task = asyncio.create_task(self._run(), context=contextvars.Context())  # of no one caller
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return await answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
@@ -61,7 +62,7 @@ class Hints:
             return
         self._users.update(dict.fromkeys(user_ids))
         if self._users and self._telling is None:
-            self._telling = asyncio.create_task(self._tell_soon())
+            self._telling = asyncio.create_task(self._tell_soon(), context=contextvars.Context())
 
     async def run(self) -> None:
         """Until cancelled."""

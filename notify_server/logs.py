@@ -11,11 +11,15 @@ import orjson
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import RequestPayloadError
 
+from notify_server.request_ids import request_id
+
 _OWN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 def _facts(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _OWN}
+    facts = {key: value for key, value in vars(record).items() if key not in _OWN}
+    own = request_id.get()
+    return facts if own is None else {"request": own, **facts}
 
 
 class JsonFormatter(logging.Formatter):

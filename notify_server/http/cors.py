@@ -19,7 +19,7 @@ async def add_cors_headers(request: web.Request, response: web.StreamResponse) -
     if origin is not None and request.app[GATE].allows_origin(request):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"
-        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Link, Retry-After"
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Link, Retry-After, X-Request-Id"
 
 
 @web.middleware

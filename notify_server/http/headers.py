@@ -1,12 +1,14 @@
 """What every answer tells browsers: not to guess, not to embed, and not to keep what is somebody's own.
 
-HSTS is not ours to say: TLS ends before us. What may be fetched from where is in `cors.py`, and files bring their own
-rules (`files.py`).
+HSTS is not ours to say: TLS ends before us. What may be fetched from where is in `cors.py`; the page's files bring
+their own rules (`page.py`).
 """
 
 from __future__ import annotations
 
 from aiohttp import hdrs, web
+
+from notify_server.request_ids import HEADER
 
 _OF_ANSWERS = {
     "X-Content-Type-Options": "nosniff",
@@ -17,10 +19,11 @@ _OF_ANSWERS = {
 }
 
 
-async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
     """A signal of the application: errors get them as well. What a handler has set stays."""
     headers = response.headers
     headers.popall(hdrs.SERVER, None)  # names and versions of what runs here
+    headers[HEADER] = request[HEADER]
     if not isinstance(response, web.FileResponse):
         for name, value in _OF_ANSWERS.items():
             headers.setdefault(name, value)

@@ -1,21 +1,32 @@
-"""In front of every request: what it took, and how it ended."""
+"""In front of every request: its id, what it took, and how it ended."""
 
 from __future__ import annotations
 
+import itertools
+import re
+import secrets
 import time
 
 from aiohttp import web
 
 from notify_server.http.keys import METERS, TEMPLATES
 from notify_server.http.routes import Handler
+from notify_server.request_ids import HEADER, request_id
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+_GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_numbers = itertools.count(1)
+_process = secrets.token_hex(4)
 
 
 @web.middleware
 async def requests_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Labels are of a bounded number: a route as it is written in the README, and `(none)` for what is none."""
     began = time.perf_counter()
+    given = request.headers.get(HEADER)
+    own = given if given is not None and _GIVEN.fullmatch(given) else f"{_process}-{next(_numbers)}"
+    request[HEADER] = own
+    request_id.set(own)
     response = await handler(request)
     app, method = request.app, request.method
     meters = app[METERS]
