@@ -146,7 +146,7 @@ def demo() -> None:
     # The embedded database, whatever the environment names: a demo writes to nobody's own.
     ignored = [name for name in os.environ if name in _DATABASE_VARIABLES]
     settings = _settings(
-        trust_user_id=True, host="127.0.0.1", log_format="text", comment_route=DEFAULT_COMMENT_ROUTE,
+        trust_user_id=True, host="127.0.0.1", log_format="text", static_dir=None, comment_route=DEFAULT_COMMENT_ROUTE,
         **{name.lower(): None for name in _DATABASE_VARIABLES},
     )  # fmt: skip
     if ignored:

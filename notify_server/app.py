@@ -46,6 +46,7 @@ from notify_server.http.keys import (
 from notify_server.http.page import add_page
 from notify_server.http.requests import requests_middleware
 from notify_server.http.routes import Handler, add_route
+from notify_server.http.static import StaticFiles, static_middleware
 from notify_server.ids import IdColumns
 from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
 from notify_server.inbox_requests import InboxRequests
@@ -141,6 +142,7 @@ def create_app(
             errors_middleware,
             _gate_middleware(settings, db, realtime),
             preflight_middleware,
+            *([] if settings.static_dir is None else [static_middleware(StaticFiles(settings.static_dir), settings)]),
         ],
     )
     app[GATE] = gate

@@ -74,6 +74,12 @@ def _path(value: str) -> str:
     return "/" + value.strip("/")
 
 
+def _built(value: Path) -> Path:
+    if not (value / "index.html").is_file():
+        raise ValueError("not built")
+    return value
+
+
 def _failpoints(value: object) -> object:
     """`after_commit:3,before_reply:1` → how often each is passed before it strikes."""
     if not isinstance(value, str):
@@ -95,6 +101,7 @@ Origins = Annotated[
 ]
 Proxies = Annotated[TrustedProxies, BeforeValidator(_proxies)]
 WriteRate = Annotated[Rate, BeforeValidator(_rate)]
+StaticDir = Annotated[Path, AfterValidator(_built)]
 UrlPath = Annotated[str, AfterValidator(_path)]
 JsonField = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Failpoints = Annotated[dict[str, int], BeforeValidator(_failpoints)]
@@ -239,6 +246,7 @@ class Settings(BaseSettings):
     rate_limit_inbox: WriteRate = Field(Rate("600/minute"), description="a rate such as 600/minute, or off")
     rate_limit_address: WriteRate = Field(Rate("3000/minute"), description="a rate such as 3000/minute, or off")
 
+    static_dir: StaticDir | None = Field(None, description="a folder with an index.html")
     socket_path: UrlPath = Field("/socket.io", description="a path such as /socket.io/")
     sid_prefix: str | None = Field(
         None, pattern=r"^[A-Za-z0-9_-]{1,32}$", description="a name of 1 to 32 letters, digits, - and _"

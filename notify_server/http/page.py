@@ -11,21 +11,13 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from notify_server.errors import NotFound
+from notify_server.http.files import ASKED_AGAIN, FOR_GOOD, file_response
 from notify_server.http.routes import Handler, add_route, json_response, services
 from notify_server.settings import Settings
 
 STATIC = Path(__file__).parent.parent / "static"
 
 _NOT_BUILT = "The page is not built: run `make web` in the checkout of notify-server, then reload.\n"
-_FOR_GOOD = "public, max-age=31536000, immutable"
-# By ourselves: what the mimetypes of a machine say of .js may be anything, and under nosniff it matters.
-_TYPES = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
-    ".svg": "image/svg+xml",
-    ".png": "image/png",
-}
 _POLICY = {
     "Content-Security-Policy": "; ".join(
         [
@@ -59,15 +51,18 @@ def add_page(app: web.Application, folder: Path, settings: Settings) -> None:
         async def get(_request: web.Request) -> web.StreamResponse:
             if not is_built(folder):
                 return web.Response(status=404, text=_NOT_BUILT, headers={**_POLICY, hdrs.CACHE_CONTROL: "no-store"})
-            return _file(folder / name, "no-cache")
+            return file_response(folder / name, ASKED_AGAIN, _POLICY)
 
         return get
 
     async def icon(_request: web.Request) -> web.StreamResponse:
-        return _file(folder / "icon.svg", "no-cache")
+        return file_response(folder / "icon.svg", ASKED_AGAIN, _POLICY)
 
     async def asset(request: web.Request) -> web.StreamResponse:
-        return _file(folder / "assets" / request.match_info["name"], _FOR_GOOD)
+        name = request.match_info["name"]
+        if name.endswith((".br", ".gz")):  # the same under another name, as bytes
+            raise NotFound("there is nothing at this path")
+        return file_response(folder / "assets" / name, FOR_GOOD, _POLICY)
 
     async def demo(request: web.Request) -> web.StreamResponse:
         return json_response(
@@ -85,18 +80,3 @@ def add_page(app: web.Application, folder: Path, settings: Settings) -> None:
     app.router.add_get("/icon.svg", icon)
     app.router.add_get("/assets/{name:[A-Za-z0-9_-][A-Za-z0-9_.-]*}", asset)
     add_route(app, "GET", "/demo", demo)
-
-
-def _file(path: Path, caching: str) -> web.FileResponse:
-    """aiohttp picks the compressed one that the browser takes. Raises NotFound."""
-    if path.suffix not in _TYPES or not path.is_file():
-        raise NotFound("there is nothing at this path")
-    return web.FileResponse(
-        path,
-        headers={
-            **_POLICY,
-            hdrs.CONTENT_TYPE: _TYPES[path.suffix],
-            hdrs.CACHE_CONTROL: caching,
-            hdrs.VARY: hdrs.ACCEPT_ENCODING,
-        },
-    )
