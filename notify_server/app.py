@@ -36,6 +36,7 @@ from notify_server.ids import IdColumns
 from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
 from notify_server.inbox_requests import InboxRequests
 from notify_server.migrate import migrate
+from notify_server.outgoing import Outgoing
 from notify_server.posts import Posts, load_id_columns
 from notify_server.realtime import Realtime
 from notify_server.recovery import Recovery
@@ -101,8 +102,8 @@ def create_app(
     """The server as an aiohttp application. `extend` is handed the Socket.IO server before the start, for an app's own
     events; `fill` the migrated database, before it serves. It answers 503 until then. `page` is the folder of the
     demo's page, where that is to be served as well. Raises ConfigError."""
-    gate = Gate(settings, make_verifier(settings))
-    db = make_database(settings)
+    db, outgoing = make_database(settings), Outgoing()
+    gate = Gate(settings, make_verifier(settings, db, outgoing.get))
     inbox = Inbox(db, ReplayBounds(settings.replay_max, settings.replay_max_age))
     realtime = Realtime(
         gate, inbox, limits=_limits(settings), max_sockets_per_user=settings.max_sockets_per_user,
@@ -143,6 +144,7 @@ def create_app(
     async def run(app: web.Application) -> AsyncIterator[None]:
         async with opened(db, settings), in_background(_live(app, settings, db, inbox, realtime, fill)):
             yield
+        await outgoing.close()
 
     async def stop_sockets(app: web.Application) -> None:
         app[READINESS].draining = True
@@ -224,7 +226,8 @@ async def _live(
     log.info("ready")
     work = (
         Drain(db, told).run, Reconciler(db).run, Retention(db, settings.retention_days).run,
-        realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch, hints.run,
+        realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.logins.watch_clock,
+        realtime.logins.watch_proofs, hints.run,
     )  # fmt: skip
     try:
         async with in_background(*(kept_running(each) for each in work)):
