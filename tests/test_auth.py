@@ -383,3 +383,95 @@ async def test_a_token_works_in_development_too_where_a_secret_is_set(
     server = await start_server(jwt_secret=SECRET, trust_user_id=True)
     await nodes.open(server.url, {"token": token_for(1)}).connected()
     await nodes.open(server.url, {"userId": 1}).connected()
+
+
+# --- a token that ends while its socket is open -------------------------------------------------------------------
+
+
+def exp_of(token: str) -> str:
+    moment = jwt.decode(token, options={"verify_signature": False})["exp"]
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(int(moment)))
+
+
+async def test_a_socket_is_told_before_its_token_ends_or_at_once_where_that_is_past(
+    with_tokens: Running, nodes: NodeClients
+) -> None:
+    soon, past, later = token_for(1, 62), token_for(1, -3600), token_for(1, 600)
+    clients = {text: nodes.open(with_tokens.url, {"token": text}) for text in (soon, past, later)}
+    for text in (soon, past):
+        await clients[text].until(lambda text=text: bool(clients[text].named("auth:expiring")), timeout_s=5)  # type: ignore[misc]
+        ((told,),) = clients[text].named("auth:expiring")
+        assert told["expiresAt"] == exp_of(text)
+        assert told["closesAt"] > told["expiresAt"]
+    await asyncio.sleep(1.2)
+    assert [len(clients[text].named("auth:expiring")) for text in (soon, past, later)] == [1, 1, 0]
+
+
+async def test_the_old_wire_is_not_told(start_server: StartServer, nodes: NodeClients) -> None:
+    server = await start_server(jwt_secret=SECRET, recovery=False)
+    client = await nodes.open(server.url, {"token": token_for(1, -60)}).connected()
+    await asyncio.sleep(1.5)
+    assert client.named("auth:expiring") == []
+
+
+async def test_another_token_keeps_a_socket(start_server: StartServer, nodes: NodeClients) -> None:
+    server = await start_server(jwt_secret=SECRET, socket_token_grace=0)
+    client = await nodes.open(server.url, {"token": token_for(1, 3)}).connected()
+    fresh = token_for(1, 600)
+    assert await client.ask("auth:refresh", {"token": f"Bearer {fresh}"}) == {"ok": True, "expiresAt": exp_of(fresh)}
+    await asyncio.sleep(4)
+    assert client.named("disconnect") == []
+    assert server.realtime.logins._due.keys() == server.realtime.logins._identities.keys()
+    client.close()
+    async with asyncio.timeout(5):
+        while server.realtime.logins._identities:
+            await asyncio.sleep(0.01)
+    assert server.realtime.logins._due == {}
+
+
+BAD_REFRESHES: dict[str, tuple[Any, str]] = {
+    "nothing": (None, "invalid"),
+    "no token": ({}, "invalid"),
+    "an empty one": ({"token": ""}, "invalid"),
+    "a list": ([token_for(1)], "invalid"),
+    "text": (token_for(1), "invalid"),
+    "another type": ({"token": 7}, "bad_auth"),
+    "oversize": ({"token": "x" * 9000}, "bad_auth"),
+    "garbage": ({"token": "x"}, "token_invalid"),
+    "somebody else's": ({"token": token_for(2)}, "user_mismatch"),
+    "expired, within the grace": ({"token": token_for(1, -5)}, "token_expired"),
+    "an id": ({"userId": 1}, "invalid"),
+}
+
+
+async def test_a_bad_refresh_is_answered_and_changes_nothing(start_server: StartServer, nodes: NodeClients) -> None:
+    server = await start_server(jwt_secret=SECRET, socket_token_grace=6)
+    client = await nodes.open(server.url, {"token": token_for(1, 0)}).connected()
+    for case, (sent, code) in BAD_REFRESHES.items():
+        answer = await client.ask("auth:refresh", *(() if sent is None else (sent,)))
+        assert answer["code"] == code, case
+        assert answer["error"], case
+        assert "ok" not in answer, case
+    client.emit("auth:refresh", {"token": token_for(2)})  # without asking for an answer
+    assert (await client.ask("notifications:counts"))["ok"]  # still who it was, and there
+    assert client.named("disconnect") == []
+    await client.until(lambda: client.named("disconnect") == [["transport close"]], timeout_s=9)
+
+
+async def test_a_token_without_expiry_is_a_good_refresh_and_no_socket_of_it_ends(
+    start_server: StartServer, nodes: NodeClients
+) -> None:
+    server = await start_server(jwt_secret=SECRET, socket_token_grace=0, jwt_require_exp=False)
+    client = await nodes.open(server.url, {"token": token_for(1, 2)}).connected()
+    answer = await client.ask("auth:refresh", {"token": sign({"sub": "1"})})
+    assert answer == {"ok": True, "expiresAt": None}
+    await asyncio.sleep(3)
+    assert client.named("disconnect") == []
+
+
+async def test_an_app_may_not_take_our_events(start_server: StartServer) -> None:
+    def extend(sio: Any) -> None:
+        sio.on("auth:refresh", lambda sid: None)
+
+    with pytest.raises(ConfigError, match="auth:refresh"):
+        await start_server(extend, jwt_secret=SECRET)

@@ -121,7 +121,7 @@ class SessionVerifier:
             await self._db.fetch(self._touch_one, sid=sid, lifetime_s=lifetime_s, pause_s=pause_s)
         except NotifyError as error:  # the request goes on: its user is known
             if not error.retryable:
-                self._say("session_not_touched", "UPDATE on the sessions' table is needed, or SESSION_TTL=0",
+                self._say("session_not_touched", "the right to update the sessions' table is needed, or SESSION_TTL=0",
                           sqlstate=getattr(error, "sqlstate", None))  # fmt: skip
 
     def _say(self, event: str, advice: str, **facts: object) -> None:
