@@ -111,7 +111,7 @@ def test_the_constraints_name_every_dependency_exactly_and_no_host() -> None:
     }
 
 
-@pytest.mark.parametrize("folder", ["web", "tests/client", "tests/transport", "benchmarks/transport"])
+@pytest.mark.parametrize("folder", ["web", "tests/client", "tests/transport", "tests/express", "benchmarks/transport"])
 def test_a_lock_file_names_no_host_and_the_programs_for_every_platform(folder: str) -> None:
     """npm ci refuses one that lacks a platform's, also on another."""
     packages = json.loads((ROOT / folder / "package-lock.json").read_text())["packages"]

@@ -9,8 +9,9 @@ import logging
 import time
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from notify_server.auth.claims import id_text
+from notify_server.auth.claims import find, id_text
 from notify_server.auth.credential import Credential, Identity
 from notify_server.db import Database
 from notify_server.errors import DatabaseError, NotifyError, Unauthorized, Unavailable
@@ -29,16 +30,15 @@ _SAID_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class OpenSession:
-    """`user_json` as the store had it."""
+    """What a socket was let in by."""
 
     sid: str
-    user_json: str
+    user_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    user_json: str | None
-    max_age_json: str | None
+    content: Any
     left_s: float
 
 
@@ -60,13 +60,14 @@ class SessionVerifier:
     def __init__(self, settings: Settings, db: Database) -> None:
         self._db = db
         self._secrets = settings.session_secrets
-        self._user_path = settings.session_user.split(".")
+        self._user_path = settings.session_user
         self._ttl_s = settings.session_ttl
         found, names = queries("sessions"), (settings.session_table, settings.session_schema)
-        self._load, self._ended, self._touch_one = (
-            query.on("session", *names) for query in (found.load, found.ended, found.touch)
+        self._load, self._changed, self._touch_one = (
+            query.on("session", *names) for query in (found.load, found.changed, found.touch)
         )
         self._find = Gathering(self._rows, at_once=_AT_ONCE)
+        self._versions: dict[OpenSession, str] = {}  # of the rows in which the user was seen last
         self._said_at = -_SAID_EVERY_S
 
     async def verify(self, credential: Credential, *, for_socket: bool) -> Identity:
@@ -78,42 +79,48 @@ class SessionVerifier:
         row = await self._find(sid)
         if row is None:
             raise Unauthorized("the session has ended", code="session_ended")
-        user_id = _user_id(row.user_json)
-        if user_id is None or row.user_json is None:
-            if row.user_json is not None and row.user_json[0] in "{[":
+        user = find(row.content, self._user_path)
+        user_id = id_text(user)
+        if user_id is None:
+            if isinstance(user, dict | list):
                 self._say("session_user_is_no_id", "SESSION_USER takes the way to the id, such as passport.user.id")
             raise Unauthorized("nobody is logged in", code="not_logged_in")
         if not for_socket:
             await self._touch(sid, row)
-        return Identity(user_id, proof=OpenSession(sid, row.user_json))
+        return Identity(user_id, proof=OpenSession(sid, user_id))
 
     async def ended(self, proofs: Collection[Hashable]) -> Collection[Hashable]:
         """Of these sessions, those that expired, were deleted, or have another user now. Raises what passes."""
         held = [proof for proof in proofs if isinstance(proof, OpenSession)]
+        self._versions = {proof: self._versions.get(proof, "") for proof in held}
         found: list[Hashable] = []
         for start in range(0, len(held), _AT_ONCE):
             part = held[start : start + _AT_ONCE]
             rows = await self._db.fetch(
-                self._ended, user_path=self._user_path,
-                sids=[proof.sid for proof in part], users=[proof.user_json for proof in part],
-            )  # fmt: skip
-            found += [part[place - 1] for (place,) in rows]
+                self._changed, sids=[proof.sid for proof in part], versions=[self._versions[proof] for proof in part]
+            )
+            for place, version, text in rows:
+                proof = part[place - 1]
+                if version is None or id_text(find(_content(text), self._user_path)) != proof.user_id:
+                    found.append(proof)
+                else:
+                    self._versions[proof] = version
         return found
 
     async def _rows(self, sids: list[str]) -> list[_Row | None]:
         try:
-            rows = await self._db.fetch(self._load, user_path=self._user_path, sids=sids)
+            rows = await self._db.fetch(self._load, sids=sids)
         except DatabaseError as error:
             if error.retryable:
                 raise
-            # no table yet, no right to it, no JSON in it: whoever asks now is not to give up for ever
+            # no table yet, or no right to it: whoever asks now is not to give up for ever
             self._say("sessions_unreadable", "see SESSION_TABLE and SESSION_SCHEMA", sqlstate=error.sqlstate)
             raise Unavailable("the sessions cannot be read", code="sessions_unreadable") from error
-        found = {sid: _Row(*rest) for sid, *rest in rows}
+        found = {sid: _Row(_content(text), left_s) for sid, text, left_s in rows}
         return [found.get(sid) for sid in sids]
 
     async def _touch(self, sid: str, row: _Row) -> None:
-        lifetime_s = _lifetime_s(row.max_age_json, self._ttl_s)
+        lifetime_s = _lifetime_s(find(row.content, "cookie.originalMaxAge"), self._ttl_s)
         pause_s = min(_TOUCH_PAUSE_S, lifetime_s / 2)
         if row.left_s >= lifetime_s - pause_s:
             return
@@ -131,23 +138,18 @@ class SessionVerifier:
             log.error(event, extra={"advice": advice, **facts})
 
 
-def _user_id(user_json: str | None) -> str | None:
-    if not user_json or user_json[0] not in '"-0123456789':
-        return None
+def _content(text: str) -> Any:
+    """None for what is no JSON, which connect-pg-simple takes for no session either."""
     try:
-        return id_text(json.loads(user_json))
-    except ValueError:
+        return json.loads(text)
+    except (ValueError, RecursionError):
         return None
 
 
-def _lifetime_s(max_age_json: str | None, ttl_s: float) -> float:
+def _lifetime_s(max_age_ms: object, ttl_s: float) -> float:
     """How long a session lasts from now on: its cookie's maxAge, or else the store's `ttl`; 0 is not to be touched."""
     if not ttl_s:
         return 0.0
-    try:
-        max_age_ms = json.loads(max_age_json or "null")
-    except ValueError:
-        max_age_ms = None
     if isinstance(max_age_ms, bool) or not isinstance(max_age_ms, int | float):
         return ttl_s
     return min(max(max_age_ms / 1000, 0.0), _LONGEST_S)

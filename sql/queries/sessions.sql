@@ -1,18 +1,21 @@
--- The store of connect-pg-simple: "session" stands for the table that SESSION_TABLE and SESSION_SCHEMA name. What is taken
--- out of a session stays JSON (#>, never #>>): one with \u0000 anywhere in it would fail the query for all.
+-- The store of connect-pg-simple: "session" stands for the table that SESSION_TABLE and SESSION_SCHEMA name. A session is
+-- read as text, because PostgreSQL's JSON operators fail a whole query for one that holds \u0000 anywhere.
 
 -- name: load
--- Sessions that have not expired: id, the user as JSON, the cookie's maxAge in ms as JSON, seconds left.
-SELECT s.sid, (s.sess::json #> %(user_path)s::text[])::text, (s.sess::json #> '{cookie,originalMaxAge}')::text,
-       extract(epoch FROM s.expire - now())::float8
+-- Sessions that have not expired: id, content, seconds left.
+SELECT s.sid, s.sess::text, extract(epoch FROM s.expire - now())::float8
 FROM "session" s WHERE s.sid = ANY (%(sids)s::text[]) AND s.expire >= now()
 
--- name: ended
--- Which of these sessions (by their place in the lists) expired, were deleted, or are not that user's any more.
-SELECT open.place::int
-FROM unnest(%(sids)s::text[], %(users)s::text[]) WITH ORDINALITY AS open (sid, user_json, place)
-WHERE NOT EXISTS (SELECT FROM "session" s WHERE s.sid = open.sid AND s.expire >= now()
-                                            AND (s.sess::json #> %(user_path)s::text[])::text = open.user_json)
+-- name: changed
+-- Of these sessions (by their place in the lists) those with another row version than the one last seen, and what they
+-- hold now; NULLs for one that expired or was deleted.
+SELECT open.place::int, now_.version, now_.content
+FROM unnest(%(sids)s::text[], %(versions)s::text[]) WITH ORDINALITY AS open (sid, version, place)
+LEFT JOIN LATERAL ( -- with a LIMIT, because a join would at times read the whole table
+  SELECT s.xmin::text AS version, s.sess::text AS content
+  FROM "session" s WHERE s.sid = open.sid AND s.expire >= now() LIMIT 1
+) now_ ON true
+WHERE now_.version IS DISTINCT FROM open.version
 
 -- name: touch
 -- Prolongs a session as the store's own touch does, unless that was done a moment ago or somebody is at it.
