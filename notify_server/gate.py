@@ -133,13 +133,13 @@ class Gate:
         which it must not speak stays here, where a token speaks beside it."""
         headers = []
         authorization = request.headers.get("Authorization") if token is None else f"Bearer {token}"
-        if authorization is not None:
+        if authorization:
             headers.append(("Authorization", authorization))
         if self._token_header is not None and self._token_header.lower() not in ("authorization", "cookie"):
-            headers += [(self._token_header, value) for value in request.headers.getall(self._token_header, ())[:1]]
+            headers += [(self._token_header, value)] if (value := request.headers.get(self._token_header)) else []
         cookie = request.headers.get("Cookie")
         source: Literal["header", "cookie"] = "header" if headers else "cookie"
-        if cookie is not None and (source == "cookie" or self._allows_cookie(request)):
+        if cookie and (source == "cookie" or self._allows_cookie(request)):
             headers.append(("Cookie", cookie))
         if not headers:
             raise NoCredential("a credential is needed")
