@@ -142,9 +142,11 @@ def create_app(
         add_page(app, page, settings)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
-        async with opened(db, settings), in_background(_live(app, settings, db, inbox, realtime, fill)):
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(outgoing.close)
+            await stack.enter_async_context(opened(db, settings))
+            await stack.enter_async_context(in_background(_live(app, settings, db, inbox, realtime, fill)))
             yield
-        await outgoing.close()
 
     async def stop_sockets(app: web.Application) -> None:
         app[READINESS].draining = True

@@ -76,13 +76,17 @@ class Logins:
 
     async def watch_proofs(self) -> None:
         """Until cancelled: cuts the sockets of sessions that have ended."""
+        heard = True
         while True:
             await asyncio.sleep(_EVERY_S)
             try:
                 ended = await self._ended(list(self._by_proof))
             except NotifyError as error:
-                log.info("logins_not_checked", extra={"code": error.code})
+                if heard:
+                    log.warning("logins_not_checked", extra={"code": error.code})
+                heard = False
                 continue
+            heard = True
             gone = [sid for proof in ended for sid in self._by_proof.get(proof, ())]
             if gone:
                 log.info("logged_out", extra={"sockets": len(gone)})

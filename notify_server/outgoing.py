@@ -19,9 +19,12 @@ class Outgoing:
 
     def __init__(self) -> None:
         self._session: ClientSession | None = None
+        self._closed = False
 
     async def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        if self._session is None or self._session.closed:
+        if self._closed:
+            raise Unavailable("the server is stopping", code="not_ready")
+        if self._session is None:
             self._session = ClientSession(
                 connector=TCPConnector(limit=_CONNECTIONS), cookie_jar=DummyCookieJar(), auto_decompress=False,
                 timeout=ClientTimeout(total=_TIMEOUT_S),
@@ -40,5 +43,6 @@ class Outgoing:
             raise Unavailable(reason, code="upstream_unavailable") from error
 
     async def close(self) -> None:
+        self._closed = True
         if self._session is not None:
             await self._session.close()

@@ -341,6 +341,27 @@ async def test_a_session_is_touched_once_a_minute_whoever_asks_at_once(
     assert other.value("SELECT count(*) FROM touched") == 1
 
 
+async def test_times_are_read_as_the_app_s_connections_write_them(
+    start_express: StartExpress, start_server: StartServer, other: Sql, direct_url: str, url: str
+) -> None:
+    """The store's column has no time zone: it is that of the database, or of the role, for both."""
+    database = direct_url.rsplit("/", 1)[1]
+    other.run(f"ALTER DATABASE {database} SET timezone = 'Pacific/Auckland'")
+    if url != direct_url:
+        pytest.skip("PgBouncer keeps connections from before")
+    server = await start_server(session_secret=SECRET)
+    with sql(direct_url) as there:
+        ada = await (await start_express(maxAge=3_600_000)).log_in("Ada")
+        age(there, ada, 300)
+        assert await who(server, ada) == 1
+        assert left_s(there, ada) == pytest.approx(3600, abs=2)
+        there.run("UPDATE session SET expire = 'infinity'")
+        assert await who(server, ada) == 1
+        assert there.value("SELECT expire = 'infinity' FROM session")
+        there.run("UPDATE session SET expire = now() - interval '1 second'")
+        assert await who(server, ada) == (401, "session_ended")
+
+
 async def test_short_sessions_are_touched_more_often_and_none_is_shortened(
     start_express: StartExpress, start_server: StartServer, other: Sql
 ) -> None:

@@ -3,7 +3,7 @@
 
 -- name: load
 -- Sessions that have not expired: id, content, seconds left.
-SELECT s.sid, s.sess::text, extract(epoch FROM s.expire - now())::float8
+SELECT s.sid, s.sess::text, (extract(epoch FROM s.expire::timestamptz) - extract(epoch FROM now()))::float8
 FROM "session" s WHERE s.sid = ANY (%(sids)s::text[]) AND s.expire >= now()
 
 -- name: changed
