@@ -52,6 +52,7 @@ from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
 from notify_server.inbox_requests import InboxRequests
 from notify_server.meters import Meters
 from notify_server.metrics import Collector, measuring_loop, serving_metrics
+from notify_server.outgoing import Outgoing
 from notify_server.posts import Posts, load_id_columns
 from notify_server.rates import WriteRates
 from notify_server.realtime import Realtime
@@ -121,8 +122,8 @@ def create_app(
     """The server as an aiohttp application. `extend` is handed the Socket.IO server before the start, for an app's own
     events; `fill` the migrated database, before it serves. It answers 503 until then. `page` is the folder of the
     demo's page, where that is to be served as well. Raises ConfigError."""
-    gate = Gate(settings, make_verifier(settings))
-    db = make_database(settings)
+    db, outgoing = make_database(settings), Outgoing()
+    gate = Gate(settings, make_verifier(settings, db, outgoing.get))
     inbox = Inbox(db, ReplayBounds(settings.replay_max, settings.replay_max_age))
     limits = _limits(settings)
     meters = Meters()
@@ -168,7 +169,10 @@ def create_app(
         add_page(app, page, settings)
 
     async def run(app: web.Application) -> AsyncIterator[None]:
-        async with opened(db, settings), in_background(_live(app, settings, db, inbox, realtime, fill)):
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(outgoing.close)
+            await stack.enter_async_context(opened(db, settings))
+            await stack.enter_async_context(in_background(_live(app, settings, db, inbox, realtime, fill)))
             yield
 
     async def stop_sockets(app: web.Application) -> None:
@@ -306,8 +310,8 @@ async def _live(
     log.info("ready")
     work = (
         Drain(db, told, meters, shadow=settings.shadow).run, Reconciler(db, RECONCILE_S, missing).run,
-        Retention(db, settings.retention_days).run,
-        realtime.feeds.watch, realtime.feeds.watch_arrivals, realtime.watch, hints.run,
+        Retention(db, settings.retention_days).run, realtime.feeds.watch, realtime.feeds.watch_arrivals,
+        realtime.logins.watch_clock, realtime.logins.watch_proofs, hints.run,
         *(() if shadow is None else (shadow.run,)),
     )  # fmt: skip
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+from collections.abc import Collection, Hashable
+from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from aiohttp import web
 
-from notify_server.auth import Credential, Identity, Verifier
+from notify_server.auth import Credential, Identity, Verifiers
 from notify_server.errors import Forbidden, NoCredential, Unauthorized
 from notify_server.origins import OriginPolicy, same_host
 from notify_server.settings import Settings
@@ -26,15 +28,30 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def _cookie(request: web.BaseRequest, name: str) -> str | None:
+    """The first of that name, as Express takes it: of several, browsers send the one of the longest path first."""
+    for pair in request.headers.get("Cookie", "").split(";"):
+        found, equals, value = pair.partition("=")
+        if equals and found.strip() == name:
+            value = value.strip().removeprefix('"').removesuffix('"')
+            try:
+                return unquote(value, errors="strict")
+            except UnicodeDecodeError:
+                return value
+    return None
+
+
 class Gate:
-    def __init__(self, settings: Settings, verifier: Verifier) -> None:
+    def __init__(self, settings: Settings, verifier: Verifiers) -> None:
         self._verifier = verifier
         self._policy = OriginPolicy.of(settings.client_url or ())
         self._development = settings.trust_user_id
         # an app's development tokens mean nothing here, where no key was given
-        self._ids_alone = settings.trust_user_id and not (settings.jwt_secret or settings.jwt_public_key)
-        self._cookie = settings.jwt_cookie
-        self._grace_s = settings.socket_token_grace
+        self._ids_alone = settings.trust_user_id and not settings.proves
+        self._asks_the_app = settings.auth_url is not None
+        self._token_header = settings.jwt_header
+        self._token_cookie = settings.jwt_cookie if settings.takes_tokens else None
+        self._session_cookie = settings.session_cookie if settings.session_secret else None
 
     def allows_origin(self, request: web.BaseRequest) -> bool:
         """True for a request without one."""
@@ -62,49 +79,79 @@ class Gate:
             raise origin_not_allowed()
 
     async def identify(self, request: web.BaseRequest) -> Identity:
-        """Raises Unauthorized; Forbidden where a cookie speaks from an origin that may not."""
-        credential = self._credential(request)
-        if credential.source == "cookie":
-            self._check_cookie(request)
-        return await self._verifier.verify(credential, grace_s=0)
+        """Raises Unauthorized; Forbidden where a cookie speaks from an origin that may not; what is retryable where it
+        cannot be told now."""
+        return await self._verified(request, self._credential(request), for_socket=False)
 
     async def identify_socket(self, request: web.BaseRequest, token: str | None, claimed_id: str | None) -> Identity:
         """`token` and `claimed_id` are the handshake's `auth.token` and `auth.userId`. Same errors."""
-        if self._ids_alone and claimed_id is not None:
-            credential = Credential("user", claimed_id, "auth")
-        elif token is not None:
-            credential = Credential("bearer", token, "auth")
-        elif self._development and claimed_id is not None:
+        if claimed_id is not None and (self._ids_alone or (self._development and token is None)):
             credential = Credential("user", claimed_id, "auth")
         else:
-            credential = self._credential(request)
-        if credential.source == "cookie":
-            self._check_cookie(request)
-        identity = await self._verifier.verify(credential, grace_s=self._grace_s)
+            credential = self._credential(request, token)
+        identity = await self._verified(request, credential, for_socket=True)
         if claimed_id is not None and claimed_id != identity.user_id:
             raise Unauthorized("auth.userId is somebody else than the credential says", code="user_mismatch")
         return identity
 
-    def _credential(self, request: web.BaseRequest) -> Credential:
-        header = request.headers.get("Authorization")
-        if header is not None:
-            scheme, _, value = header.strip().partition(" ")
-            return (
-                Credential(scheme.lower(), value.strip(), "header") if value else Credential("bearer", scheme, "header")
-            )
-        cookie = request.cookies.get(self._cookie)
-        if cookie:
-            return Credential("bearer", cookie, "cookie")
+    async def identify_again(self, token: str) -> Identity:
+        """By a token that an open socket brings, which must be good for REST as well. Raises as `identify`."""
+        headers = (("Authorization", f"Bearer {token}"),) if self._asks_the_app else ()
+        credential = Credential("headers" if headers else "bearer", token, "auth", headers)
+        return await self._verifier.verify(credential, for_socket=False)
+
+    async def ended(self, proofs: Collection[Hashable]) -> Collection[Hashable]:
+        """`Verifiers.ended`."""
+        return await self._verifier.ended(proofs)
+
+    async def _verified(self, request: web.BaseRequest, credential: Credential, *, for_socket: bool) -> Identity:
+        if credential.source == "cookie" and not self._allows_cookie(request):
+            raise origin_not_allowed()
+        return await self._verifier.verify(credential, for_socket=for_socket)
+
+    def _credential(self, request: web.BaseRequest, token: str | None = None) -> Credential:
+        """What says most plainly who it is: `auth.token`, JWT_HEADER, Authorization, a cookie."""
+        if self._asks_the_app:
+            return self._for_the_app(request, token)
+        if token is not None:
+            return Credential("bearer", token, "auth")
+        if self._token_header is not None and (given := request.headers.get(self._token_header)):
+            return Credential("bearer", given.strip().removeprefix("Bearer ").strip(), "header")
+        scheme, _, value = request.headers.get("Authorization", "").strip().partition(" ")
+        if value and scheme.lower() != "basic":  # that is for a proxy in front of a site which is not public yet
+            return Credential(scheme.lower(), value.strip(), "header")
+        if scheme and not value:
+            return Credential("bearer", scheme, "header")
+        if self._session_cookie is not None and (cookie := _cookie(request, self._session_cookie)):
+            return Credential("session", cookie, "cookie")
+        if self._token_cookie is not None and (cookie := _cookie(request, self._token_cookie)):
+            return Credential("bearer", cookie.removeprefix("Bearer "), "cookie")
         raise NoCredential("a credential is needed")
 
-    def _check_cookie(self, request: web.BaseRequest) -> None:
-        if not self._policy.allows_cookie(
+    def _for_the_app(self, request: web.BaseRequest, token: str | None) -> Credential:
+        """What AUTH_URL is asked with: nothing of the request but what may say who it is. A cookie from an origin for
+        which it must not speak stays here, where a token speaks beside it."""
+        headers = []
+        authorization = request.headers.get("Authorization") if token is None else f"Bearer {token}"
+        if authorization:
+            headers.append(("Authorization", authorization))
+        if self._token_header is not None and self._token_header.lower() not in ("authorization", "cookie"):
+            headers += [(self._token_header, value)] if (value := request.headers.get(self._token_header)) else []
+        cookie = request.headers.get("Cookie")
+        source: Literal["header", "cookie"] = "header" if headers else "cookie"
+        if cookie and (source == "cookie" or self._allows_cookie(request)):
+            headers.append(("Cookie", cookie))
+        if not headers:
+            raise NoCredential("a credential is needed")
+        return Credential("headers", "", source, tuple(headers))
+
+    def _allows_cookie(self, request: web.BaseRequest) -> bool:
+        return self._policy.allows_cookie(
             origin=request.headers.get("Origin"),
             fetch_site=request.headers.get("Sec-Fetch-Site"),
             host=request.headers.get("Host", ""),
             writes=request.method not in _READING,
-        ):
-            raise origin_not_allowed()
+        )
 
 
 def origin_not_allowed() -> Forbidden:

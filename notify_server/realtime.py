@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,12 +12,13 @@ from aiohttp import web
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from notify_server.auth import Identity
-from notify_server.errors import ConfigError, Forbidden, NoCredential, NotifyError, Unauthorized, Unavailable
+from notify_server.errors import ConfigError, Forbidden, Invalid, NoCredential, NotifyError, Unauthorized, Unavailable
 from notify_server.failpoints import hit
 from notify_server.feed import Feeds
 from notify_server.gate import Gate
 from notify_server.inbox import Inbox, Notification
 from notify_server.inbox_requests import InboxRequests
+from notify_server.logins import Logins, iso
 from notify_server.meters import Meters
 from notify_server.rates import WriteRates
 from notify_server.request_ids import HEADER, request_id
@@ -46,7 +45,7 @@ class Realtime:
         self.feeds = Feeds(inbox, self, max_replay=max_replay, meters=meters)
         self.inbox: InboxRequests | None = None  # until the database is there
         self.server = Server(
-            connected=self.feeds.joined, slow=self.feeds.slow, writable=self.feeds.writable, proved=self.feeds.arrived,
+            connected=self._joined, slow=self.feeds.slow, writable=self.feeds.writable, proved=self.feeds.arrived,
             offsets=recovery, binary=False, broadcasts=False, limits=limits, max_http_buffer_size=max_payload_bytes,
             sid_prefix=sid_prefix,
             cors_allowed_origins=[],  # no check of its own: the gate in front knows the rules
@@ -56,8 +55,10 @@ class Realtime:
         self._rates = rates
         self._meters = meters
         self._max_sockets_per_user = max_sockets_per_user
-        self._expiries: dict[str, float] = {}
-        self._own: dict[str, Callable[..., Any]] = {"connect": self._connect, "disconnect": self._disconnect}
+        self.logins = Logins(self.server.cut, self._tell_expiring if recovery else None, gate.ended)
+        self._own: dict[str, Callable[..., Any]] = {
+            "connect": self._connect, "disconnect": self._disconnect, "auth:refresh": self._refresh,
+        }  # fmt: skip
         self._own |= {event: functools.partial(self._operate, event) for event in InboxRequests.OPERATIONS}
         for event, handler in self._own.items():
             self.server.on(event, handler)
@@ -71,15 +72,6 @@ class Realtime:
 
     def attach(self, app: web.Application, path: str) -> None:
         self.server.attach(app, path)
-
-    async def watch(self) -> None:
-        """Until cancelled: cuts the sockets whose credential has ended."""
-        while True:
-            await asyncio.sleep(1)
-            now = time.time()
-            for sid in [sid for sid, expires_at in self._expiries.items() if expires_at <= now]:
-                self._expiries.pop(sid, None)
-                self.server.cut(sid, "expired")
 
     async def drain(self, seconds: float) -> None:
         """Takes no new sockets, and cuts those there are, spread over so many seconds."""
@@ -163,8 +155,7 @@ class Realtime:
             raise Unavailable("this user has too many sockets", code="too_many_sockets")
         fields = auth or {}
         pid = await self.feeds.open(identity.user_id, sid, fields.get("pid"), fields.get("offset"))
-        if identity.expires_at is not None:
-            self._expiries[sid] = identity.expires_at
+        self.logins.opened(sid, identity)
         return {} if pid is None else {"pid": pid}
 
     async def _identify(self, sid: str, request: web.Request, token: str | None, claimed_id: str | None) -> Identity:
@@ -178,9 +169,33 @@ class Realtime:
             raise Unavailable("no credential came with polling, and no upgrade came at all", code="no_upgrade")
         return await self._gate.identify_socket(upgrade, token, claimed_id)
 
+    def _joined(self, sid: str) -> None:
+        self.feeds.joined(sid)
+        self.logins.joined(sid)
+
     async def _disconnect(self, sid: str, _reason: str) -> None:
-        self._expiries.pop(sid, None)
+        self.logins.closed(sid)
         self.feeds.close(sid)
+
+    def _tell_expiring(self, sid: str, times: dict[str, Any]) -> None:
+        self.server.emit_now("auth:expiring", times, room=sid)
+
+    async def _refresh(self, sid: str, values: object = None, *_more: object) -> dict[str, Any]:
+        """`{token}` in the place of the one that ends; what is refused leaves the socket as it was."""
+        try:
+            token = _token(values.get("token")) if isinstance(values, dict) else None
+            if token is None:
+                raise Invalid("token is needed", field="token")
+            identity = await self._gate.identify_again(token)
+            user_id = self.feeds.user_of(sid)
+            if user_id is None:
+                raise Unavailable("the socket is closing", code="not_ready")
+            if identity.user_id != user_id:
+                raise Forbidden("this is somebody else's token", code="user_mismatch")
+        except NotifyError as error:
+            return _told(error)
+        self.logins.renewed(sid, identity)
+        return {"ok": True, "expiresAt": None if identity.valid_until is None else iso(identity.valid_until)}
 
     async def _operate(self, event: str, sid: str, values: object = None, *_more: object) -> dict[str, Any]:
         """What people do with their inbox; the answer is the event's acknowledgement."""
@@ -193,18 +208,29 @@ class Realtime:
                 self._rates.count_inbox(user_id)
             return {"ok": True, **await self.inbox.operation(event)(user_id, values)}
         except NotifyError as error:
-            more = {"field": error.field, "retryAfter": error.retry_after_s}
-            told = {name: value for name, value in more.items() if value is not None}
-            return {"error": error.shown, "code": error.code, **told}
+            return _told(error)
+
+
+def _told(error: NotifyError) -> dict[str, Any]:
+    more = {"field": error.field, "retryAfter": error.retry_after_s}
+    return {
+        "error": error.shown,
+        "code": error.code,
+        **{name: value for name, value in more.items() if value is not None},
+    }
+
+
+def _token(value: object) -> str | None:
+    """Raises Unauthorized for another shape."""
+    if value is not None and (not isinstance(value, str) or len(value) > _MAX_TEXT_CHARS):
+        raise Unauthorized("auth.token must be text", code="bad_auth")
+    return value.removeprefix("Bearer ") if value else None
 
 
 def _read_auth(auth: dict[str, Any] | None, query_string: str) -> tuple[str | None, str | None]:
     """(`auth.token`, the id that `auth.userId` or `?userId=` claims). Raises Unauthorized for other shapes."""
     fields = auth or {}
-    token = fields.get("token")
-    if token is not None and (not isinstance(token, str) or len(token) > _MAX_TEXT_CHARS):
-        raise Unauthorized("auth.token must be text", code="bad_auth")
-    token = token.removeprefix("Bearer ") if token else None
+    token = _token(fields.get("token"))
     claims = {_id_text(value) for value in (fields.get("userId"), *parse_qs(query_string).get("userId", ()))} - {None}
     if len(claims) > 1:
         raise Forbidden("auth.userId and the query's userId differ", code="user_mismatch")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -21,6 +23,9 @@ from notify_server.paths import DEFAULT_COMMENT_ROUTE, CommentRoute
 from notify_server.rates import Rate
 
 _PG_VARIABLES = ("pghost", "pgport", "pguser", "pgpassword", "pgdatabase", "pgsslmode", "pgservice")
+_FROM_FILES = (
+    "database_url", "listen_url", "pgpassword", "jwt_secret", "jwt_public_key", "session_secret", "recovery_secret",
+)  # fmt: skip
 _FOREIGN_PARAMETERS = {
     "schema",
     "pgbouncer",
@@ -38,6 +43,7 @@ _LIBPQ_PARAMETERS = {
 }  # fmt: skip
 _HMAC = ("HS256", "HS384", "HS512")
 _ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_NAME = r"^[A-Za-z0-9_.!#$%&'*+^`|~-]+$"  # what names a header or a cookie (RFC 9110, section 5.6.2)
 _VANISHING_DISK = ("DYNO", "RENDER", "FLY_APP_NAME")
 
 
@@ -96,6 +102,42 @@ def _not_empty(value: SecretStr) -> SecretStr:
     return value
 
 
+def _session_secrets(secret: SecretStr) -> SecretStr:
+    text = secret.get_secret_value()
+    if text.startswith("["):
+        listed = json.loads(text)
+        if not listed or not all(isinstance(one, str) and one.strip() for one in listed):
+            raise ValueError("no list of secrets")
+    return secret
+
+
+def _dotted(value: str) -> str:
+    if not all(value.split(".")):
+        raise ValueError("a name is empty")
+    return value
+
+
+def _http_url(value: str) -> str:
+    """No user in it, which logs and error pages of others would show."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0 or "#" in value:
+        raise ValueError("no URL")
+    if "@" in parts.netloc or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("not this URL")
+    return value
+
+
+def _https_url(value: str) -> str:
+    """Plain HTTP within this machine alone: what comes from there says who everybody is."""
+    parts = urlsplit(_http_url(value))
+    local = parts.hostname == "localhost" or (
+        parts.scheme == "http" and ipaddress.ip_address(parts.hostname or "").is_loopback
+    )
+    if parts.scheme != "https" and not local:
+        raise ValueError("not https")
+    return value
+
+
 Origins = Annotated[
     tuple[Annotated[OriginPattern, BeforeValidator(_origin)], ...], BeforeValidator(_listed), Field(min_length=1)
 ]
@@ -106,6 +148,10 @@ UrlPath = Annotated[str, AfterValidator(_path)]
 JsonField = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 Failpoints = Annotated[dict[str, int], BeforeValidator(_failpoints)]
 Secret = Annotated[SecretStr, AfterValidator(_not_empty)]
+Secrets = Annotated[Secret, AfterValidator(_session_secrets)]
+DottedPath = Annotated[str, Field(max_length=200), AfterValidator(_dotted)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpsUrl = Annotated[str, AfterValidator(_https_url)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
@@ -152,7 +198,7 @@ class _SecretFiles(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         environ = {**dotenv_values(_env_file(self.config)), **os.environ}
         found = {}
-        for name in ("database_url", "listen_url", "pgpassword", "jwt_secret", "jwt_public_key", "recovery_secret"):
+        for name in _FROM_FILES:
             path = environ.get(f"{name.upper()}_FILE")
             if path:
                 try:
@@ -212,15 +258,39 @@ class Settings(BaseSettings):
     )
     jwt_audience: str | None = Field(None, min_length=1, description="the audience that a token must name")
     jwt_issuer: str | None = Field(None, min_length=1, description="the issuer that a token must name")
-    jwt_user_claim: str = Field("sub", min_length=1, description="the claim that holds the user's id")
-    jwt_require_exp: bool = Field(True, description="true or false: whether a token must expire")
-    jwt_cookie: str = Field(
-        "token", pattern=r"^[A-Za-z0-9_.!#$%&'*+^`|~-]+$", description="the name of the cookie that holds the token"
+    jwt_jwks_url: HttpsUrl | None = Field(
+        None, description="an https URL where your tokens' public keys are (plain http on this machine alone)"
     )
+    jwt_user_claim: str = Field("sub", min_length=1, max_length=200, description="the claim that holds the user's id")
+    jwt_require_exp: bool = Field(True, description="true or false: whether a token must expire")
+    jwt_header: str | None = Field(None, pattern=_NAME, description="the name of a header that may hold the token")
+    jwt_cookie: str = Field("token", pattern=_NAME, description="the name of the cookie that may hold the token")
     socket_token_grace: float = Field(
         86400, ge=0, le=31_536_000, allow_inf_nan=False,
         description="seconds after its expiry for which a token still opens sockets, 0 or more",
     )  # fmt: skip
+    session_secret: Secrets | None = Field(
+        None, description='the secret of express-session, or several as JSON: ["new", "old"]'
+    )
+    session_cookie: str = Field("connect.sid", pattern=_NAME, description="the name of the session's cookie")
+    session_schema: str | None = Field(
+        None, min_length=1, max_length=63, description="the schema of the sessions' table"
+    )
+    session_table: str = Field("session", min_length=1, max_length=63, description="the name of the sessions' table")
+    session_user: DottedPath = Field(
+        "passport.user", description="where a session holds the user's id, such as passport.user.id"
+    )
+    session_ttl: float = Field(
+        86_400, ge=0, le=315_360_000, allow_inf_nan=False,
+        description="seconds that a session without maxAge lasts after its last use, 0 where nothing prolongs one",
+    )  # fmt: skip
+    auth_url: HttpUrl | None = Field(
+        None, description="a URL of your app that answers with the user, such as http://localhost:3000/api/me"
+    )
+    auth_user: DottedPath = Field("id", description="where the answer of AUTH_URL holds the user's id, such as user.id")
+    auth_cache_s: float = Field(
+        5, ge=0, le=300, allow_inf_nan=False, description="seconds for which an answer of AUTH_URL is good, 0 to 300"
+    )
     trust_user_id: bool = Field(False, description="true or false: development only, believes whatever id it is told")
 
     recovery: bool = Field(True, description="true or false: whether a client that comes back gets what it missed")
@@ -273,18 +343,22 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         """What no single field can tell. The messages name their variables themselves."""
-        if self.jwt_secret and self.jwt_public_key:
-            raise ConfigError("JWT_SECRET and JWT_PUBLIC_KEY are both set: choose one")
-        if self.jwt_secret and self.jwt_algorithm in _ASYMMETRIC:
+        keys = [name for name in ("jwt_secret", "jwt_public_key", "jwt_jwks_url") if getattr(self, name)]
+        if len(keys) > 1:
+            raise ConfigError(f"{keys[0].upper()} and {keys[1].upper()} are both set: choose one")
+        if self.jwt_algorithm in _ASYMMETRIC and self.jwt_secret:
             raise ConfigError(f"JWT_ALGORITHM={self.jwt_algorithm} needs JWT_PUBLIC_KEY, not JWT_SECRET")
-        if self.jwt_public_key and self.jwt_algorithm in _HMAC:
-            raise ConfigError(f"JWT_ALGORITHM={self.jwt_algorithm} needs JWT_SECRET, not JWT_PUBLIC_KEY")
+        if self.jwt_algorithm in _HMAC and keys and not self.jwt_secret:
+            raise ConfigError(f"JWT_ALGORITHM={self.jwt_algorithm} needs JWT_SECRET, not {keys[0].upper()}")
+        if self.auth_url and (keys or self.session_secret):
+            other = keys[0].upper() if keys else "SESSION_SECRET"
+            raise ConfigError(f"AUTH_URL and {other} are both set: AUTH_URL answers for every way of logging in")
         if self.trust_user_id and self.host not in (None, "127.0.0.1", "::1", "localhost"):
             raise ConfigError(f"HOST={self.host} is refused under TRUST_USER_ID, which listens on 127.0.0.1 alone")
-        if not (self.jwt_secret or self.jwt_public_key or self.trust_user_id):
+        if not (self.proves or self.trust_user_id):
             raise ConfigError(
-                "JWT_SECRET takes the secret that signs your tokens (or set JWT_PUBLIC_KEY; "
-                "for development alone, TRUST_USER_ID=true)"
+                "JWT_SECRET takes the secret that signs your tokens (or set JWT_PUBLIC_KEY, JWT_JWKS_URL, "
+                "SESSION_SECRET or AUTH_URL; for development alone, TRUST_USER_ID=true)"
             )
         if self.metrics_port and self.metrics_port == self.port:
             raise ConfigError(f"METRICS_PORT={self.metrics_port} is PORT as well: metrics have a port of their own")
@@ -301,6 +375,24 @@ class Settings(BaseSettings):
                     f"{name} takes a URL such as postgresql://user:password@host:5432/name; {error}"
                 ) from None
         return self
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether a JWT says who somebody is."""
+        return bool(self.jwt_secret or self.jwt_public_key or self.jwt_jwks_url)
+
+    @property
+    def proves(self) -> bool:
+        """Whether there is any way to prove who one is."""
+        return self.takes_tokens or bool(self.session_secret or self.auth_url)
+
+    @property
+    def session_secrets(self) -> list[str]:
+        """The first is the one that signs today; any of them is believed. One that is no JSON array is taken whole,
+        commas included, as Express takes it."""
+        text = self.session_secret.get_secret_value() if self.session_secret else ""
+        secrets: list[str] = json.loads(text) if text.startswith("[") else [text]
+        return secrets
 
     @property
     def listen_host(self) -> str | None:
@@ -358,6 +450,9 @@ class Settings(BaseSettings):
                 values[name] = (
                     f"{url.scheme}://{unquote(url.username or '')}:***@{url.hostname}:{url.port or 5432}{url.path}"
                 )
+        for name in ("JWT_JWKS_URL", "AUTH_URL"):  # a query may hold a key
+            if "?" in values[name]:
+                values[name] = values[name].split("?")[0] + "?***"
         return values
 
 

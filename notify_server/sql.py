@@ -22,6 +22,12 @@ class Query:
     name: str
     sql: str
 
+    def on(self, table: str, name: str, schema: str | None = None) -> Query:
+        """The same over a table of another name, or in a schema that is not on the search path; the text has
+        `"table"`, quoted, wherever it is meant."""
+        quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (schema, name) if part is not None)
+        return Query(self.name, self.sql.replace(f'"{table}"', quoted.replace("%", "%%")))
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:

@@ -182,7 +182,7 @@ async def start_server(url: str) -> AsyncIterator[StartServer]:
     runners: list[tuple[web.AppRunner, ClientSession]] = []
 
     async def start(extend: Any = None, page: Path | None = None, **values: Any) -> Running:
-        if not {"jwt_secret", "jwt_public_key"} & values.keys():
+        if not {"jwt_secret", "jwt_public_key", "jwt_jwks_url", "session_secret", "auth_url"} & values.keys():
             values.setdefault("trust_user_id", True)
         settings = load(None, **{"database_url": url, "port": 0, "drain_s": 1, **UNLIMITED, **values})
         app = create_app(settings, extend, page=page)

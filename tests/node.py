@@ -1,4 +1,4 @@
-"""`python -m tests.node` installs the clients that the tests drive, and the reference server."""
+"""`python -m tests.node` installs the clients that the tests drive, the reference server, and the app that logs in."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from web.node import install
 
 CLIENT = Path(__file__).parent / "client"
 PEER = Path(__file__).parent / "transport"
+EXPRESS = Path(__file__).parent / "express"
 
 
 def install_clients() -> None:
@@ -17,3 +18,4 @@ def install_clients() -> None:
 if __name__ == "__main__":
     install_clients()
     install(PEER)
+    install(EXPRESS)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import hmac
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jwt
@@ -16,27 +13,40 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from notify_server.auth import Credential, make_verifier
+from notify_server.app import make_database
+from notify_server.auth import Credential, Verifiers, make_verifier
+from notify_server.auth.asking import Answer
+from notify_server.auth.jwt import JwtVerifier
+from notify_server.auth.keys import of_secret
 from notify_server.errors import ConfigError, Unauthorized
 from notify_server.settings import load
 from tests.clients import NodeClients
 from tests.conftest import SECRET, Running, StartServer
+from tests.tokens import hs256, unsigned
 
 DAY = 86_400
 NOW = time.time()
 
 
-def verify(token: str, grace_s: float = 0, **settings: Any) -> str:
-    verifier = make_verifier(load(None, **({"jwt_secret": SECRET} | settings)))
-    return asyncio.run(verifier.verify(Credential("bearer", token, "header"), grace_s=grace_s)).user_id
+async def no_server(url: str, headers: Mapping[str, str]) -> Answer:
+    raise AssertionError(url)
+
+
+def make(**values: Any) -> Verifiers:
+    settings = load(None, **({"jwt_secret": SECRET} | values))
+    return make_verifier(settings, make_database(settings), no_server)
+
+
+def verify(token: str, *, for_socket: bool = False, **settings: Any) -> str:
+    """Twice, because a token that was verified is remembered."""
+    verifier, credential = make(**settings), Credential("bearer", token, "header")
+    first, second = (asyncio.run(verifier.verify(credential, for_socket=for_socket)) for _ in range(2))
+    assert first == second
+    return first.user_id
 
 
 def sign(claims: dict[str, Any], key: Any = SECRET, algorithm: str = "HS256", **headers: Any) -> str:
     return jwt.encode(claims, key, algorithm=algorithm, headers=headers or None)
-
-
-def part(value: Any) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
 
 RSA = rsa.generate_private_key(65537, 2048)
@@ -53,6 +63,57 @@ def test_ids_come_as_text_whatever_the_claim_holds() -> None:
     assert verify(sign({"sub": "7", "exp": NOW + 7200})) == "7"
     assert verify(sign({"sub": 7, "exp": NOW + 7200})) == "7"
     assert verify(sign({"id": "u-1", "exp": NOW + 7200}), jwt_user_claim="id") == "u-1"
+
+
+@pytest.mark.parametrize(
+    ("claim", "claims"),
+    [
+        ("user.id", {"user": {"id": 7}}),
+        ("user.id", {"user.id": "7", "user": {"id": 8}}),
+        ("a.b.c", {"a": {"b": {"c": "7"}}}),
+        ("https://example.com/id", {"https://example.com/id": 7}),
+        ("https://example.com/user.id", {"https://example.com/user": {"id": 7}}),
+        ("https://example.com/user.id", {"https://example": {"com/user": {"id": 8}}, "https://example.com/user.id": 7}),
+    ],
+)
+def test_the_id_may_be_in_any_claim(claim: str, claims: dict[str, Any]) -> None:
+    assert verify(sign({**claims, "exp": NOW + 7200}), jwt_user_claim=claim) == "7"
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{}, {"user": 7}, {"user": {}}, {"user": None}, {"user": {"id": None}}, {"user": ["7"]}, {"user": {"id": {"a": 1}}},
+     {"user.id": None, "user": {"id": 7}}, {"id": 7}, {"user": {"id": 10**300}}],
+)  # fmt: skip
+def test_where_the_claim_holds_no_id_nobody_is_logged_in(claims: dict[str, Any]) -> None:
+    with pytest.raises(Unauthorized):
+        verify(sign({**claims, "exp": NOW + 7200}), jwt_user_claim="user.id")
+
+
+def test_what_is_remembered_of_a_token_ends_with_it_and_refusals_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier, token = make(socket_token_grace=10), sign({"sub": "7", "exp": int(NOW) + 30, "nbf": int(NOW) - 5})
+
+    def user(moment: float, *, for_socket: bool = False) -> str | None:
+        monkeypatch.setattr("time.time", lambda: moment)
+        try:
+            found = asyncio.run(verifier.verify(Credential("bearer", token, "header"), for_socket=for_socket))
+        except Unauthorized:
+            return None
+        return found.user_id
+
+    start = int(NOW)
+    assert [user(start), user(start + 29), user(start + 30), user(start + 29)] == ["7", "7", None, "7"]
+    assert [user(start + 39, for_socket=True), user(start + 39), user(start + 40, for_socket=True)] == ["7", None, None]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("notify_server.auth.jwt._MAX_REMEMBERED", 10)
+    settings = load(None, jwt_secret=SECRET)
+    verifier = JwtVerifier(settings, of_secret(SECRET, None))
+    for n in range(50):
+        token = sign({"sub": str(n), "exp": NOW + 7200})
+        assert asyncio.run(verifier.verify(Credential("bearer", token, "header"), for_socket=False)).user_id == str(n)
+    assert len(verifier._remembered) == 10
 
 
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
@@ -87,13 +148,10 @@ FORGED: dict[str, Callable[[], str]] = {
     "garbage": lambda: "x.y.z",
     "two parts": lambda: sign({"sub": "7", "exp": NOW + 7200}).rsplit(".", 1)[0],
     "no signature": lambda: sign({"sub": "7", "exp": NOW + 7200}).rsplit(".", 1)[0] + ".",
-    "algorithm none": lambda: f"{part({'alg': 'none', 'typ': 'JWT'})}.{part({'sub': '7', 'exp': NOW + 7200})}.",
-    "algorithm None": lambda: f"{part({'alg': 'None', 'typ': 'JWT'})}.{part({'sub': '7', 'exp': NOW + 7200})}.",
+    "algorithm none": lambda: unsigned({"sub": "7", "exp": NOW + 7200}),
+    "algorithm None": lambda: unsigned({"sub": "7", "exp": NOW + 7200}, alg="None"),
     "another secret": lambda: sign({"sub": "7", "exp": NOW + 7200}, SECRET + "x"),
-    "an empty secret": lambda: (
-        f"{part({'alg': 'HS256'})}.{part({'sub': '7', 'exp': NOW + 7200})}."
-        + base64.urlsafe_b64encode(hmac.new(b"", b"x", hashlib.sha256).digest()).decode()
-    ),
+    "an empty secret": lambda: hs256(b"", {"sub": "7", "exp": NOW + 7200}),
     "another family": lambda: sign({"sub": "7", "exp": NOW + 7200}, RSA, "RS256"),
     "expired": lambda: sign({"sub": "7", "exp": NOW - 1}),
     "expired long ago": lambda: sign({"sub": "7", "exp": 0}),
@@ -123,11 +181,8 @@ def test_forged_tokens_are_refused(forgery: str) -> None:
 
 
 def test_the_public_key_as_an_hmac_secret_is_refused() -> None:
-    public = pem(RSA).encode()
-    head, body = part({"alg": "HS256", "typ": "JWT"}), part({"sub": "7", "exp": NOW + 7200})
-    mac = base64.urlsafe_b64encode(hmac.new(public, f"{head}.{body}".encode(), hashlib.sha256).digest()).rstrip(b"=")
     with pytest.raises(Unauthorized):
-        verify(f"{head}.{body}.{mac.decode()}", jwt_secret=None, jwt_public_key=pem(RSA))
+        verify(hs256(pem(RSA).encode(), {"sub": "7", "exp": NOW + 7200}), jwt_secret=None, jwt_public_key=pem(RSA))
 
 
 def test_an_issuer_whose_clock_is_a_little_ahead_is_believed() -> None:
@@ -156,11 +211,13 @@ def test_a_token_may_do_without_an_expiry_where_that_is_allowed() -> None:
 
 
 def test_grace_is_for_the_expiry_alone() -> None:
-    assert verify(sign({"sub": "7", "exp": NOW - 3600}), grace_s=DAY) == "7"
+    assert verify(sign({"sub": "7", "exp": NOW - 3600}), for_socket=True) == "7"
     with pytest.raises(Unauthorized):
-        verify(sign({"sub": "7", "exp": NOW - 2 * DAY}), grace_s=DAY)
+        verify(sign({"sub": "7", "exp": NOW - 2 * DAY}), for_socket=True)
     with pytest.raises(Unauthorized):
-        verify(sign({"sub": "7", "exp": NOW + 7200, "nbf": NOW + 600}), grace_s=DAY)
+        verify(sign({"sub": "7", "exp": NOW - 60}), for_socket=True, socket_token_grace=0)
+    with pytest.raises(Unauthorized):
+        verify(sign({"sub": "7", "exp": NOW + 7200, "nbf": NOW + 600}), for_socket=True)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +230,7 @@ def test_grace_is_for_the_expiry_alone() -> None:
 )
 def test_a_key_that_does_not_fit_stops_the_start(settings: dict[str, str], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
-        make_verifier(load(None, **settings))
+        make(**{"jwt_secret": None, **settings})
 
 
 # --- the handshake ------------------------------------------------------------------------------------------------
@@ -185,7 +242,7 @@ def token_for(user: int | str, lifetime_s: float = 60) -> str:
 
 @pytest.fixture
 async def with_tokens(start_server: StartServer) -> Running:
-    return await start_server(jwt_secret=SECRET)
+    return await start_server(jwt_secret=SECRET, jwt_header="x-access-token")
 
 
 ACCEPTED: dict[str, dict[str, Any]] = {
@@ -196,6 +253,15 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "query.userId": {"auth": {"token": token_for(1)}, "query": {"userId": "1"}},
     "header": {"headers": {"Authorization": f"Bearer {token_for(1)}"}},
     "cookie": {"headers": {"Cookie": f"a=b; token={token_for(1)}"}, "auth": {"userId": 1}},
+    "header without Bearer": {"headers": {"Authorization": token_for(1)}},
+    "a named header": {"headers": {"X-Access-Token": token_for(1)}},
+    "a named header with Bearer": {"headers": {"x-access-token": f"Bearer {token_for(1)}"}},
+    "a named header beside a proxy's log-in": {
+        "headers": {"X-Access-Token": token_for(1), "Authorization": "Basic dTpw"}
+    },
+    "cookie beside a proxy's log-in": {"headers": {"Cookie": f"token={token_for(1)}", "Authorization": "Basic dTpw"}},
+    "cookie, encoded": {"headers": {"Cookie": f'token="Bearer%20{token_for(1)}"'}},
+    "the first of two cookies, as in Express": {"headers": {"Cookie": f"token={token_for(1)}; token={token_for(2)}"}},
     "expired within the grace": {"auth": {"token": token_for(1, -3600)}},
 }
 TURNED_AWAY: dict[str, tuple[dict[str, Any], str]] = {
@@ -317,3 +383,95 @@ async def test_a_token_works_in_development_too_where_a_secret_is_set(
     server = await start_server(jwt_secret=SECRET, trust_user_id=True)
     await nodes.open(server.url, {"token": token_for(1)}).connected()
     await nodes.open(server.url, {"userId": 1}).connected()
+
+
+# --- a token that ends while its socket is open -------------------------------------------------------------------
+
+
+def exp_of(token: str) -> str:
+    moment = jwt.decode(token, options={"verify_signature": False})["exp"]
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(int(moment)))
+
+
+async def test_a_socket_is_told_before_its_token_ends_or_at_once_where_that_is_past(
+    with_tokens: Running, nodes: NodeClients
+) -> None:
+    soon, past, later = token_for(1, 62), token_for(1, -3600), token_for(1, 600)
+    clients = {text: nodes.open(with_tokens.url, {"token": text}) for text in (soon, past, later)}
+    for text in (soon, past):
+        await clients[text].until(lambda text=text: bool(clients[text].named("auth:expiring")), timeout_s=5)  # type: ignore[misc]
+        ((told,),) = clients[text].named("auth:expiring")
+        assert told["expiresAt"] == exp_of(text)
+        assert told["closesAt"] > told["expiresAt"]
+    await asyncio.sleep(1.2)
+    assert [len(clients[text].named("auth:expiring")) for text in (soon, past, later)] == [1, 1, 0]
+
+
+async def test_the_old_wire_is_not_told(start_server: StartServer, nodes: NodeClients) -> None:
+    server = await start_server(jwt_secret=SECRET, recovery=False)
+    client = await nodes.open(server.url, {"token": token_for(1, -60)}).connected()
+    await asyncio.sleep(1.5)
+    assert client.named("auth:expiring") == []
+
+
+async def test_another_token_keeps_a_socket(start_server: StartServer, nodes: NodeClients) -> None:
+    server = await start_server(jwt_secret=SECRET, socket_token_grace=0)
+    client = await nodes.open(server.url, {"token": token_for(1, 3)}).connected()
+    fresh = token_for(1, 600)
+    assert await client.ask("auth:refresh", {"token": f"Bearer {fresh}"}) == {"ok": True, "expiresAt": exp_of(fresh)}
+    await asyncio.sleep(4)
+    assert client.named("disconnect") == []
+    assert server.realtime.logins._due.keys() == server.realtime.logins._identities.keys()
+    client.close()
+    async with asyncio.timeout(5):
+        while server.realtime.logins._identities:
+            await asyncio.sleep(0.01)
+    assert server.realtime.logins._due == {}
+
+
+BAD_REFRESHES: dict[str, tuple[Any, str]] = {
+    "nothing": (None, "invalid"),
+    "no token": ({}, "invalid"),
+    "an empty one": ({"token": ""}, "invalid"),
+    "a list": ([token_for(1)], "invalid"),
+    "text": (token_for(1), "invalid"),
+    "another type": ({"token": 7}, "bad_auth"),
+    "oversize": ({"token": "x" * 9000}, "bad_auth"),
+    "garbage": ({"token": "x"}, "token_invalid"),
+    "somebody else's": ({"token": token_for(2)}, "user_mismatch"),
+    "expired, within the grace": ({"token": token_for(1, -5)}, "token_expired"),
+    "an id": ({"userId": 1}, "invalid"),
+}
+
+
+async def test_a_bad_refresh_is_answered_and_changes_nothing(start_server: StartServer, nodes: NodeClients) -> None:
+    server = await start_server(jwt_secret=SECRET, socket_token_grace=6)
+    client = await nodes.open(server.url, {"token": token_for(1, 0)}).connected()
+    for case, (sent, code) in BAD_REFRESHES.items():
+        answer = await client.ask("auth:refresh", *(() if sent is None else (sent,)))
+        assert answer["code"] == code, case
+        assert answer["error"], case
+        assert "ok" not in answer, case
+    client.emit("auth:refresh", {"token": token_for(2)})  # without asking for an answer
+    assert (await client.ask("notifications:counts"))["ok"]  # still who it was, and there
+    assert client.named("disconnect") == []
+    await client.until(lambda: client.named("disconnect") == [["transport close"]], timeout_s=9)
+
+
+async def test_a_token_without_expiry_is_a_good_refresh_and_no_socket_of_it_ends(
+    start_server: StartServer, nodes: NodeClients
+) -> None:
+    server = await start_server(jwt_secret=SECRET, socket_token_grace=0, jwt_require_exp=False)
+    client = await nodes.open(server.url, {"token": token_for(1, 2)}).connected()
+    answer = await client.ask("auth:refresh", {"token": sign({"sub": "1"})})
+    assert answer == {"ok": True, "expiresAt": None}
+    await asyncio.sleep(3)
+    assert client.named("disconnect") == []
+
+
+async def test_an_app_may_not_take_our_events(start_server: StartServer) -> None:
+    def extend(sio: Any) -> None:
+        sio.on("auth:refresh", lambda sid: None)
+
+    with pytest.raises(ConfigError, match="auth:refresh"):
+        await start_server(extend, jwt_secret=SECRET)

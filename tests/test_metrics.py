@@ -15,6 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from notify_server.app import METRICS_PORT
+from notify_server.auth import Identity
 from notify_server.errors import ConfigError
 from tests.clients import NodeClients
 from tests.conftest import Running, StartServer
@@ -130,7 +131,8 @@ async def test_how_handshakes_ended_and_why_sockets_were_cut(start_server: Start
         writer.write(b"\xff\xff\xff\xff")
         await broken.until_closed()
     async with session(server.http, server.url, {"userId": 1}) as last:
-        server.realtime._expiries.update(dict.fromkeys(server.realtime.feeds._by_sid, 0.0))
+        for sid in list(server.realtime.feeds._by_sid):
+            server.realtime.logins.opened(sid, Identity("1", expires_at=0.0))
         await last.until_closed()
     await eventually(lambda: not server.realtime.server.eio.sockets)
     async with session(server.http, server.url, {"userId": 1}) as drained:

@@ -117,6 +117,7 @@ def test_the_constraints_name_every_dependency_exactly_and_no_host() -> None:
         "web",
         "tests/client",
         "tests/transport",
+        "tests/express",
         "benchmarks/transport",
         "examples/pern/server",
         "examples/pern/client",

@@ -40,6 +40,19 @@ WRONG = [
     ("JWT_SECRET", ""), ("JWT_SECRET", "  "), ("JWT_ALGORITHM", "none"), ("JWT_ALGORITHM", "RS256"),
     ("JWT_AUDIENCE", ""), ("JWT_ISSUER", ""), ("JWT_USER_CLAIM", ""), ("JWT_REQUIRE_EXP", "perhaps"),
     ("JWT_COOKIE", "a b"), ("JWT_COOKIE", ""), ("JWT_PUBLIC_KEY", "x"),
+    ("JWT_HEADER", "a b"), ("JWT_HEADER", ""), ("JWT_HEADER", "x:"),
+    ("JWT_JWKS_URL", ""), ("JWT_JWKS_URL", "login.example.com"), ("JWT_JWKS_URL", "http://login.example.com/jwks"),
+    ("JWT_JWKS_URL", "http://10.0.0.1/jwks"), ("JWT_JWKS_URL", "ftp://localhost/jwks"),
+    ("JWT_JWKS_URL", "https://u:p@login.example.com/jwks"), ("JWT_JWKS_URL", "https://login.example.com/jwks#a"),
+    ("JWT_JWKS_URL", "https://localhost:port/"), ("JWT_JWKS_URL", "http://localhost.evil.com/"),
+    ("SESSION_SECRET", ""), ("SESSION_SECRET", "[]"), ("SESSION_SECRET", '["a", ""]'), ("SESSION_SECRET", "[a]"),
+    ("SESSION_SECRET", "[1]"),
+    ("SESSION_COOKIE", "a b"), ("SESSION_COOKIE", ""), ("SESSION_TABLE", ""), ("SESSION_TABLE", "x" * 64),
+    ("SESSION_SCHEMA", ""), ("SESSION_USER", ""), ("SESSION_USER", "a..b"), ("SESSION_USER", "a."),
+    ("SESSION_TTL", "-1"), ("SESSION_TTL", "nan"),
+    ("AUTH_URL", ""), ("AUTH_URL", "localhost:3000/me"), ("AUTH_URL", "http://"), ("AUTH_URL", "http://u:p@app/me"),
+    ("AUTH_URL", "http://app/m e"),
+    ("AUTH_USER", ""), ("AUTH_USER", ".id"), ("AUTH_CACHE_S", "-1"), ("AUTH_CACHE_S", "301"),
     ("SOCKET_TOKEN_GRACE", "-1"), ("SOCKET_TOKEN_GRACE", "day"),
     ("TRUST_USER_ID", "maybe"),
     ("SOCKET_PATH", ""), ("SOCKET_PATH", "socket.io"), ("SOCKET_PATH", "/"), ("SOCKET_PATH", "/a?b"),
@@ -88,6 +101,51 @@ def test_port_database_and_secret_are_enough(monkeypatch: pytest.MonkeyPatch) ->
     settings = from_environment(monkeypatch, {**SECRET, "PORT": "5000", "DATABASE_URL": "postgres://u:p@h/x"})
     assert (settings.port, settings.listen_host) == (5000, None)
     assert settings.database == ("postgresql://u:p@h/x", [])
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"JWT_SECRET": "a", "JWT_JWKS_URL": "https://a.com/"}, ["JWT_SECRET", "JWT_JWKS_URL"]),
+        ({"JWT_PUBLIC_KEY": "a", "JWT_JWKS_URL": "https://a.com/"}, ["JWT_PUBLIC_KEY", "JWT_JWKS_URL"]),
+        ({"JWT_JWKS_URL": "https://a.com/", "JWT_ALGORITHM": "HS256"}, ["JWT_ALGORITHM", "JWT_JWKS_URL"]),
+        ({"JWT_SECRET": "a", "AUTH_URL": "http://a.com/"}, ["JWT_SECRET", "AUTH_URL"]),
+        ({"JWT_JWKS_URL": "https://a.com/", "AUTH_URL": "http://a.com/"}, ["JWT_JWKS_URL", "AUTH_URL"]),
+        ({"SESSION_SECRET": "a", "AUTH_URL": "http://a.com/"}, ["SESSION_SECRET", "AUTH_URL"]),
+        ({}, ["JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL", "SESSION_SECRET", "AUTH_URL"]),
+    ],
+)  # fmt: skip
+def test_ways_to_log_in_that_contradict_each_other_are_refused_by_their_names(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], named: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        from_environment(monkeypatch, variables)
+    assert "\n" not in raised.value.message
+    assert [name for name in named if name not in raised.value.message] == []
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"JWT_JWKS_URL": "https://login.example.com/.well-known/jwks.json?a=1", "JWT_ALGORITHM": "ES256"},
+        {"JWT_JWKS_URL": "http://127.0.0.1:8080/jwks"}, {"JWT_JWKS_URL": "http://[::1]/jwks"},
+        {"JWT_JWKS_URL": "http://localhost:8080/jwks"},
+        {"JWT_SECRET": "a", "SESSION_SECRET": "b"}, {"SESSION_SECRET": "b"}, {"AUTH_URL": "http://app:3000/api/me"},
+        {"AUTH_URL": "http://localhost/", "TRUST_USER_ID": "1"},
+    ],
+)  # fmt: skip
+def test_what_goes_together_is_taken(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    assert from_environment(monkeypatch, variables)
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [("one, with a comma", ["one, with a comma"]), ('["new", "old, older"]', ["new", "old, older"])],
+)
+def test_several_session_secrets_are_a_json_array(
+    monkeypatch: pytest.MonkeyPatch, text: str, secrets: list[str]
+) -> None:
+    assert from_environment(monkeypatch, {"SESSION_SECRET": text}).session_secrets == secrets
 
 
 @pytest.mark.parametrize(
@@ -173,9 +231,11 @@ def test_secrets_are_hidden_wherever_settings_are_shown(monkeypatch: pytest.Monk
             "JWT_SECRET": "canary-1" * 4,
             "DATABASE_URL": "postgresql://u:canary-2@h/x?password=canary-3",
             "PGPASSWORD": "canary-4",
+            "SESSION_SECRET": '["canary-5", "canary-6"]',
         },
     )
     shown = f"{settings.shown()} {settings!r} {settings}"
+    shown += str(load(None, jwt_secret=None, session_secret=None, auth_url="http://a/me?key=canary-7").shown())
     assert "canary" not in shown
     assert settings.shown()["DATABASE_URL"] == "postgresql://u:***@h:5432/x"
     assert set(settings.shown()) == {name.upper() for name in Settings.model_fields}

@@ -26,6 +26,15 @@ def as_prepared(query: Query) -> str:
 
 @pytest.mark.parametrize("query", ALL, ids=lambda query: query.name)
 def test_postgresql_prepares_every_named_query(other: Sql, query: Query) -> None:
+    if query.name.startswith("sessions."):  # connect-pg-simple's, from its table.sql
+        other.run('CREATE TABLE "session" (sid varchar PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL)')
+    other.run(f"PREPARE q AS {as_prepared(query)}")
+
+
+def test_a_table_of_another_name_is_quoted(other: Sql) -> None:
+    query = Query("x", 'SELECT 1 FROM "session" s').on("session", 'S"e %s', "my schema")
+    assert query.sql == 'SELECT 1 FROM "my schema"."S""e %%s" s'
+    other.run('CREATE SCHEMA "my schema"; CREATE TABLE "my schema"."S""e %s" ()')
     other.run(f"PREPARE q AS {as_prepared(query)}")
 
 

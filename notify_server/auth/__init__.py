@@ -1,8 +1,6 @@
 """Credential → user. Knows what a credential says, not how it travels."""
 
 from notify_server.auth.credential import Credential, Identity
-from notify_server.auth.jwt import JwtVerifier
-from notify_server.auth.trust import TrustVerifier
-from notify_server.auth.verifier import Verifier, make_verifier
+from notify_server.auth.verifier import Verifiers, make_verifier
 
-__all__ = ["Credential", "Identity", "JwtVerifier", "TrustVerifier", "Verifier", "make_verifier"]
+__all__ = ["Credential", "Identity", "Verifiers", "make_verifier"]

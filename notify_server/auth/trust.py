@@ -8,7 +8,7 @@ from notify_server.ids import is_text_id
 class TrustVerifier:
     """Development only: `User <id>` is who it says. Nothing but loopback reaches it (settings, http, realtime)."""
 
-    async def verify(self, credential: Credential, *, grace_s: float) -> Identity:
-        if credential.scheme != "user" or credential.source == "cookie" or not is_text_id(credential.value):
+    async def verify(self, credential: Credential, *, for_socket: bool) -> Identity:
+        if credential.source == "cookie" or not is_text_id(credential.value):
             raise Unauthorized("say who you are: Authorization: User <id>")
         return Identity(credential.value)
