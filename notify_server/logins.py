@@ -71,8 +71,10 @@ class Logins:
         while True:
             await asyncio.sleep(_EVERY_S)
             now = time.time()
-            for sid in [sid for sid, due in self._due.items() if due <= now]:
+            for count, sid in enumerate([sid for sid, due in self._due.items() if due <= now]):
                 self._strike(sid, now)
+                if count % 200 == 199:  # after a restart, everybody's may be due
+                    await asyncio.sleep(0)
 
     async def watch_proofs(self) -> None:
         """Until cancelled: cuts the sockets of sessions that have ended."""
@@ -95,7 +97,9 @@ class Logins:
                 self._cut(sid)
 
     def _strike(self, sid: str, now: float) -> None:
-        identity = self._identities[sid]
+        identity = self._identities.get(sid)
+        if identity is None:  # gone in the meantime
+            return
         if identity.expires_at is None or identity.expires_at <= now:
             self.closed(sid)
             self._cut(sid)
