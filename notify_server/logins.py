@@ -97,9 +97,9 @@ class Logins:
                 self._cut(sid)
 
     def _strike(self, sid: str, now: float) -> None:
-        identity = self._identities.get(sid)
-        if identity is None:  # gone in the meantime
+        if self._due.get(sid, now + 1) > now:  # gone in the meantime, or renewed
             return
+        identity = self._identities[sid]
         if identity.expires_at is None or identity.expires_at <= now:
             self.closed(sid)
             self._cut(sid)
