@@ -41,6 +41,12 @@ def _cookie(request: web.BaseRequest, name: str) -> str | None:
     return None
 
 
+def _authorization(request: web.BaseRequest) -> tuple[str, str]:
+    """(the scheme in lower case, what follows it); one word alone is a token."""
+    scheme, _, value = request.headers.get("Authorization", "").strip().partition(" ")
+    return (scheme.lower(), value.strip()) if value or not scheme else ("bearer", scheme)
+
+
 class Gate:
     def __init__(self, settings: Settings, verifier: Verifiers) -> None:
         self._verifier = verifier
@@ -111,17 +117,19 @@ class Gate:
 
     def _credential(self, request: web.BaseRequest, token: str | None = None) -> Credential:
         """What says most plainly who it is: `auth.token`, JWT_HEADER, Authorization, a cookie."""
+        scheme, value = _authorization(request)
+        if scheme == "user" and token is None and self._development:
+            return Credential("user", value, "header")
         if self._asks_the_app:
             return self._for_the_app(request, token)
         if token is not None:
             return Credential("bearer", token, "auth")
         if self._token_header is not None and (given := request.headers.get(self._token_header)):
             return Credential("bearer", given.strip().removeprefix("Bearer ").strip(), "header")
-        scheme, _, value = request.headers.get("Authorization", "").strip().partition(" ")
-        if value and scheme.lower() != "basic":  # that is for a proxy in front of a site which is not public yet
-            return Credential(scheme.lower(), value.strip(), "header")
-        if scheme and not value:
-            return Credential("bearer", scheme, "header")
+        if scheme == "bearer":
+            return Credential("bearer", value, "header")
+        if scheme not in ("", "basic"):  # the latter is for a proxy in front of a site which is not public yet
+            raise Unauthorized("Authorization takes Bearer and a token")
         if self._session_cookie is not None and (cookie := _cookie(request, self._session_cookie)):
             return Credential("session", cookie, "cookie")
         if self._token_cookie is not None and (cookie := _cookie(request, self._token_cookie)):

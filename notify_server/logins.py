@@ -71,8 +71,10 @@ class Logins:
         while True:
             await asyncio.sleep(_EVERY_S)
             now = time.time()
-            for sid in [sid for sid, due in self._due.items() if due <= now]:
+            for count, sid in enumerate([sid for sid, due in self._due.items() if due <= now]):
                 self._strike(sid, now)
+                if count % 200 == 199:  # after a restart, everybody's may be due
+                    await asyncio.sleep(0)
 
     async def watch_proofs(self) -> None:
         """Until cancelled: cuts the sockets of sessions that have ended."""
@@ -95,6 +97,8 @@ class Logins:
                 self._cut(sid, "logged_out")
 
     def _strike(self, sid: str, now: float) -> None:
+        if self._due.get(sid, now + 1) > now:  # gone in the meantime, or renewed
+            return
         identity = self._identities[sid]
         if identity.expires_at is None or identity.expires_at <= now:
             self.closed(sid)

@@ -62,6 +62,11 @@ class Client:
         except TimeoutError:
             raise AssertionError(f"it did not happen within {timeout_s} s; seen: {self.seen}") from None
 
+    async def refused(self) -> Any:
+        """Waits for a CONNECT_ERROR of the server's, which ends it; gives its code."""
+        await self.until(lambda: any(data for _, data in self.named("connect_error")))
+        return next(data for _, data in self.named("connect_error") if data)["code"]
+
     async def connected(self, times: int = 1) -> Client:
         await self.until(lambda: len(self.named("connect")) >= times)
         return self

@@ -163,6 +163,12 @@ class Running:
     def realtime(self) -> Any:
         return self.app[REALTIME]
 
+    async def who(self, cookie: str, **headers: str) -> Any:
+        """The id of whom REST takes this for, or (status, code)."""
+        async with self.http.get(f"{self.url}/me", headers={"Cookie": cookie, **headers}) as response:
+            answer = await response.json()
+            return answer["id"] if response.status == 200 else (response.status, answer["code"])
+
     async def comment(self, user: int | str, post: int | str, body: str = "Hello") -> dict[str, Any]:
         """Raises for any answer but 200."""
         async with self.http.post(

@@ -19,7 +19,6 @@ from notify_server.errors import NotifyError, Overloaded, Unauthorized, Unavaila
 from notify_server.outgoing import Outgoing
 from tests.clients import NodeClients
 from tests.conftest import Running, StartServer
-from tests.test_sessions import refusal, who
 from tests.upstream import Upstream, upstream
 
 NAMED = "X-Access-Token"
@@ -64,30 +63,30 @@ async def server(start_server: StartServer, app: App) -> Running:
 async def test_the_app_is_asked_with_the_request_s_own_cookie_or_token(
     app: App, server: Running, nodes: NodeClients
 ) -> None:
-    assert await who(server, "sid=ada; other=1") == 1
-    assert await who(server, "", Authorization="Bearer grace") == 2
-    assert await who(server, "", Authorization="grace") == 2
-    assert await who(server, "sid=nobody") == (401, "not_logged_in")
-    assert await who(server, "") == (401, "unauthorized")
+    assert await server.who("sid=ada; other=1") == 1
+    assert await server.who("", Authorization="Bearer grace") == 2
+    assert await server.who("", Authorization="grace") == 2
+    assert await server.who("sid=nobody") == (401, "not_logged_in")
+    assert await server.who("") == (401, "unauthorized")
     assert len(app.asked) == 4  # who brings nothing is not asked about
     await nodes.open(server.url, {"userId": 1}, headers={"Cookie": "sid=ada"}).connected()
     await nodes.open(server.url, {"userId": "2", "token": "grace"}).connected()
     assert app.asked[-1]["Authorization"] == "Bearer grace"
-    assert await refusal(nodes.open(server.url, {"userId": 2}, headers={"Cookie": "sid=ada"})) == "user_mismatch"
-    assert await refusal(nodes.open(server.url, {"token": "nobody"})) == "not_logged_in"
-    assert await refusal(nodes.open(server.url, {"userId": 1})) == "unauthorized"
+    assert await nodes.open(server.url, {"userId": 2}, headers={"Cookie": "sid=ada"}).refused() == "user_mismatch"
+    assert await nodes.open(server.url, {"token": "nobody"}).refused() == "not_logged_in"
+    assert await nodes.open(server.url, {"userId": 1}).refused() == "unauthorized"
 
 
 async def test_nothing_else_of_the_request_goes_there(app: App, start_server: StartServer) -> None:
     server = await start_server(auth_url=f"{app.server.url}/api/me?key=1", jwt_header=NAMED, auth_cache_s=0)
     sent = {"Authorization": "Bearer ada", NAMED: "t", "X-Forwarded-For": "1.2.3.4", "X-Real-IP": "1.2.3.4",
             "Origin": server.url, "User-Agent": "me", "X-Other": "x", "Referer": "y"}  # fmt: skip
-    assert await who(server, "sid=ada", **sent) == 1
+    assert await server.who("sid=ada", **sent) == 1
     assert app.asked[0] == {
         "Host": app.server.url.removeprefix("http://"), "User-Agent": "notify-server", "Accept": "application/json",
         "Accept-Encoding": "identity", "Authorization": "Bearer ada", NAMED: "t", "Cookie": "sid=ada",
     }  # fmt: skip
-    assert await who(server, "", **{NAMED: "grace"}) == 2
+    assert await server.who("", **{NAMED: "grace"}) == 2
 
 
 async def test_a_cookie_goes_there_only_from_an_origin_that_may(app: App, server: Running) -> None:
@@ -119,7 +118,7 @@ async def test_the_id_is_where_auth_user_says(app: App, start_server: StartServe
             return web.json_response(body)
 
         app.server.answer = answer
-        assert await who(server, "sid=ada") == taken, body
+        assert await server.who("sid=ada") == taken, body
 
 
 def answering(status: int = 200, text: str = '{"id": 1}', **headers: str) -> Any:
@@ -148,7 +147,7 @@ async def test_what_is_no_answer_lets_nobody_in_and_drives_nobody_away(
     monkeypatch.setattr("notify_server.transport.connecting._HOLD_S", (0.1, 0.2))
     server = await start_server(auth_url=app.server.url, auth_cache_s=0)
     app.server.answer = NOT_NOW[case]
-    status, _code = await who(server, "sid=ada")
+    status, _code = await server.who("sid=ada")
     assert status == 503
     client = nodes.open(server.url, headers={"Cookie": "sid=ada"})
     await client.until(lambda: len(client.named("open")) >= 2)  # it comes back by itself
@@ -159,12 +158,21 @@ async def test_what_is_no_answer_lets_nobody_in_and_drives_nobody_away(
 
 async def test_an_app_that_is_not_there_is_waited_for(start_server: StartServer) -> None:
     server = await start_server(auth_url="http://127.0.0.1:9/")  # where nobody listens
-    assert await who(server, "sid=ada") == (503, "upstream_unavailable")
+    assert await server.who("sid=ada") == (503, "auth_unavailable")
+
+
+async def test_development_believes_ids_beside_the_app(app: App, start_server: StartServer, nodes: NodeClients) -> None:
+    server = await start_server(auth_url=app.server.url, auth_cache_s=0, trust_user_id=True)
+    assert await server.who("", Authorization="User 2") == 2
+    await nodes.open(server.url, {"userId": 3}).connected()
+    assert app.asked == []
+    assert await server.who("sid=ada") == 1
+    await nodes.open(server.url, {"token": "grace"}).connected()
 
 
 async def test_no_credential_breaks_out_of_its_header(app: App, server: Running, nodes: NodeClients) -> None:
     for bad in ("ada\r\nCookie: sid=grace", "ada\0", "ada\n", "ada\x7f"):
-        assert await refusal(nodes.open(server.url, {"token": bad})) == "unauthorized"
+        assert await nodes.open(server.url, {"token": bad}).refused() == "unauthorized"
     assert app.asked == []
 
 
@@ -273,7 +281,7 @@ async def test_a_logout_in_the_app_closes_the_sockets(app: App, start_server: St
     app.logged_in.pop("ada")
     for client in (ada, tab):
         await client.until(lambda client=client: client.named("disconnect") == [["transport close"]])  # type: ignore[misc]
-        assert await refusal(client) == "not_logged_in"  # for all that its yes was kept
+        assert await client.refused() == "not_logged_in"  # for all that its yes was kept
     assert grace.named("disconnect") == []
     app.logged_in["grace"] = 3  # somebody else by the same credential
     await grace.until(lambda: grace.named("disconnect") == [["transport close"]])
@@ -339,7 +347,7 @@ async def test_what_the_app_answers_wrongly_is_said_once_without_a_secret(
     app.server.answer = answering(200, json.dumps({"name": "canary-1"}))
     with caplog.at_level(logging.DEBUG):
         for _ in range(3):
-            assert await who(server, "sid=canary-2", Authorization="canary-3") == (503, "auth_unavailable")
+            assert await server.who("sid=canary-2", Authorization="canary-3") == (503, "auth_unavailable")
     said = [vars(record) for record in caplog.records if record.getMessage() == "auth_url_unusable"]
     assert [record["reason"] for record in said] == ["its answer has no id where AUTH_USER says"]
     assert "canary" not in str([vars(record) for record in caplog.records])

@@ -109,7 +109,11 @@ class AskVerifier:
 
     async def _ask_now(self, digest: bytes, headers: Headers) -> str:
         self._kept.pop(digest, None)
-        user_id = self._read(await self._get(self._url, {"Accept": "application/json", **dict(headers)}))
+        try:
+            answer = await self._get(self._url, {"Accept": "application/json", **dict(headers)})
+        except Unavailable as error:
+            raise self._unusable(error.message) from error
+        user_id = self._read(answer)
         if self._cache_s:
             if len(self._kept) >= _MAX_KEPT:
                 del self._kept[next(iter(self._kept))]

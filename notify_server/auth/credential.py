@@ -9,9 +9,9 @@ from typing import Literal
 class Credential:
     """What a request or a handshake brought, unverified. `scheme` says what it is: `bearer` a token (of `auth.token`,
     a header or a cookie), `session` the cookie of express-session, `headers` the request's own for AUTH_URL, `user` a
-    plain id, else the word before the value in `Authorization`, in lower case."""
+    plain id."""
 
-    scheme: str
+    scheme: Literal["bearer", "session", "headers", "user"]
     value: str
     source: Literal["auth", "header", "cookie"]
     headers: tuple[tuple[str, str], ...] = ()

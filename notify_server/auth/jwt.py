@@ -56,7 +56,8 @@ class JwtVerifier:
         now, ends = time.time(), identity.valid_until
         if ends is not None and ends <= now - (self._grace_s if for_socket else 0):
             raise Unauthorized("the token has expired", code="token_expired")
-        self._remember(digest, identity, now + _REMEMBERED_S if ends is None else min(ends, now + _REMEMBERED_S))
+        if ends is None or ends > now:
+            self._remember(digest, identity, min(now + _REMEMBERED_S, ends or now + _REMEMBERED_S))
         return identity
 
     def _identity(self, claims: dict[str, Any]) -> Identity:

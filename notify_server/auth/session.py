@@ -152,4 +152,4 @@ def _lifetime_s(max_age_ms: object, ttl_s: float) -> float:
         return 0.0
     if isinstance(max_age_ms, bool) or not isinstance(max_age_ms, int | float):
         return ttl_s
-    return min(max(max_age_ms / 1000, 0.0), _LONGEST_S)
+    return min(max(max_age_ms, 0), _LONGEST_S * 1000) / 1000
