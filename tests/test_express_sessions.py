@@ -500,7 +500,7 @@ async def test_a_logout_among_ten_thousand_sockets_cuts_the_right_ones_within_2_
     db.open(url)
     verifier, cut = SessionVerifier(settings, db), dict[str, float]()
 
-    def note(sid: str) -> None:
+    def note(sid: str, _why: str) -> None:
         cut[sid] = time.monotonic()
 
     logins = Logins(note, None, verifier.ended)
