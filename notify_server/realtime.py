@@ -21,7 +21,7 @@ from notify_server.inbox_requests import InboxRequests
 from notify_server.logins import Logins, iso
 from notify_server.meters import Meters
 from notify_server.rates import WriteRates
-from notify_server.request_ids import HEADER, request_id
+from notify_server.request_ids import REQUEST_ID, request_id
 from notify_server.transport import Limits, Server
 
 log = logging.getLogger(__name__)
@@ -119,7 +119,7 @@ class Realtime:
     async def _connect(self, sid: str, environ: dict[str, Any], auth: dict[str, Any] | None) -> dict[str, str]:
         """`_let_in`, counted, and logged under the id of the request that the socket began with."""
         if (request := environ.get("aiohttp.request")) is not None:
-            request_id.set(request[HEADER])
+            request_id.set(request[REQUEST_ID])
         try:
             answer = await self._let_in(sid, environ, auth)
         except (NotifyError, Refused) as error:

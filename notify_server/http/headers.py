@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from notify_server.request_ids import HEADER
+from notify_server.request_ids import HEADER, REQUEST_ID
 
 _OF_ANSWERS = {
     "X-Content-Type-Options": "nosniff",
@@ -23,7 +23,8 @@ async def add_security_headers(request: web.Request, response: web.StreamRespons
     """A signal of the application: errors get them as well. What a handler has set stays."""
     headers = response.headers
     headers.popall(hdrs.SERVER, None)  # names and versions of what runs here
-    headers[HEADER] = request[HEADER]
+    if (own := request.get(REQUEST_ID)) is not None:  # none where not even a middleware ran
+        headers[HEADER] = own
     if not isinstance(response, web.FileResponse):
         for name, value in _OF_ANSWERS.items():
             headers.setdefault(name, value)

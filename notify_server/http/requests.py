@@ -11,7 +11,7 @@ from aiohttp import web
 
 from notify_server.http.keys import METERS, TEMPLATES
 from notify_server.http.routes import Handler
-from notify_server.request_ids import HEADER, request_id
+from notify_server.request_ids import HEADER, REQUEST_ID, request_id
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -25,7 +25,7 @@ async def requests_middleware(request: web.Request, handler: Handler) -> web.Str
     began = time.perf_counter()
     given = request.headers.get(HEADER)
     own = given if given is not None and _GIVEN.fullmatch(given) else f"{_process}-{next(_numbers)}"
-    request[HEADER] = own
+    request[REQUEST_ID] = own
     request_id.set(own)
     response = await handler(request)
     app, method = request.app, request.method

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import shutil
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -78,6 +79,18 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
         await browser.close()
 
 
+def front_end(dist: Path) -> web.Application:
+    """A server of files, as an app's front end may have."""
+
+    async def page(_request: web.Request) -> web.FileResponse:
+        return web.FileResponse(dist / "index.html")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    app.router.add_static("/", dist)
+    return app
+
+
 Serve = Callable[..., Awaitable[None]]
 
 
@@ -94,21 +107,19 @@ async def serve(url: str, tmp_path: Path, _installed_clients: None) -> AsyncIter
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls).start()
 
     async def serve(api_port: int, page_port: int, api_url: str, options: dict[str, Any], **values: Any) -> None:
-        async def page(_request: web.Request) -> web.Response:
-            text = PAGE.replace("API_URL", json.dumps(api_url)).replace("OPTIONS", json.dumps(options))
-            return web.Response(text=text, content_type="text/html")
-
-        async def library(_request: web.Request) -> web.FileResponse:
-            return web.FileResponse(CLIENT / "node_modules" / "client-4.8" / "dist" / "socket.io.min.js")
-
+        dist = tmp_path / f"dist{page_port}"
+        dist.mkdir()
+        (dist / "index.html").write_text(
+            PAGE.replace("API_URL", json.dumps(api_url)).replace("OPTIONS", json.dumps(options))
+        )
+        shutil.copy(CLIENT / "node_modules" / "client-4.8" / "dist" / "socket.io.min.js", dist / "socket.io.js")
+        if api_port == page_port:
+            values["static_dir"] = dist
         api = create_app(load(None, **{"database_url": url, "jwt_secret": SECRET, "drain_s": 1, **values}))
-        front = api if api_port == page_port else web.Application()
-        front.router.add_get("/", page)
-        front.router.add_get("/socket.io.js", library)
         await listen(api, api_port)
         await api[LIFECYCLE].booted.wait()
-        if front is not api:
-            await listen(front, page_port)
+        if api_port != page_port:
+            await listen(front_end(dist), page_port)
 
     yield serve
     for runner in runners:
