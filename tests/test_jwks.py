@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import gzip
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from notify_server.app import make_database
 from notify_server.auth import Credential, make_verifier
@@ -238,6 +244,28 @@ async def test_a_token_without_kid_is_taken_where_there_is_one_key_alone(provide
     provider.keys = [jwk(RSA, "a"), jwk(OTHER_RSA, "b")]
     with pytest.raises(Unauthorized):
         await looked_up(provider.jwks(), token(RSA, None))
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(EC.public_key()).serial_number(1)
+        .not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(EC, hashes.SHA256())
+    )  # fmt: skip
+    key = EC.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "both.pem").write_bytes(key + certificate.public_bytes(Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "both.pem")
+    return context
+
+
+async def test_keys_of_a_server_that_nobody_vouches_for_are_not_taken(provider: Provider, tmp_path: Path) -> None:
+    async with upstream(provider.answer, self_signed(tmp_path)) as stranger:
+        jwks = Jwks(f"{stranger.url}/jwks", provider.outgoing.get)
+        with pytest.raises(Unavailable):
+            await jwks.look_for(token(RSA, "a"))
+        assert stranger.asked == []
 
 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "RS256"), (RSA, "PS384"), (EC, "ES256"), (ED, "EdDSA")])

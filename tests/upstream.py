@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -32,15 +33,15 @@ class Upstream:
 
 
 @contextlib.asynccontextmanager
-async def upstream(answer: Handler) -> AsyncIterator[Upstream]:
+async def upstream(answer: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[Upstream]:
     found = Upstream(answer)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", found.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        found.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}"
         yield found
     finally:
         await runner.cleanup()

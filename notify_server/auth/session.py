@@ -114,7 +114,9 @@ class SessionVerifier:
             if error.retryable:
                 raise
             # no table yet, or no right to it: whoever asks now is not to give up for ever
-            self._say("sessions_unreadable", "see SESSION_TABLE and SESSION_SCHEMA", sqlstate=error.sqlstate)
+            self._say(
+                "sessions_unreadable", "see DATABASE_URL, SESSION_TABLE and SESSION_SCHEMA", sqlstate=error.sqlstate
+            )
             raise Unavailable("the sessions cannot be read", code="sessions_unreadable") from error
         found = {sid: _Row(_content(text), left_s) for sid, text, left_s in rows}
         return [found.get(sid) for sid in sids]
