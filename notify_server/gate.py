@@ -16,6 +16,8 @@ from notify_server.settings import Settings
 
 _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via",
                "CF-Connecting-IP", "True-Client-IP", "Fly-Client-IP")  # fmt: skip
+REQUEST_ID = web.RequestKey("request_id", str)
+"""The request's own, for those who answer it in another task."""
 _READING = ("GET", "HEAD", "OPTIONS")
 
 

@@ -15,13 +15,13 @@ from notify_server.auth import Identity
 from notify_server.errors import ConfigError, Forbidden, Invalid, NoCredential, NotifyError, Unauthorized, Unavailable
 from notify_server.failpoints import hit
 from notify_server.feed import Feeds
-from notify_server.gate import Gate
+from notify_server.gate import REQUEST_ID, Gate
 from notify_server.inbox import Inbox, Notification
 from notify_server.inbox_requests import InboxRequests
 from notify_server.logins import Logins, iso
 from notify_server.meters import Meters
 from notify_server.rates import WriteRates
-from notify_server.request_ids import REQUEST_ID, request_id
+from notify_server.request_ids import request_id
 from notify_server.transport import Limits, Server
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextvars
 
-from aiohttp import web
-
 HEADER = "X-Request-Id"
-REQUEST_ID = web.RequestKey("request_id", str)
 
 # Work that serves many requests begins in a context of its own, where there is none.
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("request_id", default=None)

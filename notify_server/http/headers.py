@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from aiohttp import hdrs, web
 
-from notify_server.request_ids import HEADER, REQUEST_ID
+from notify_server.gate import REQUEST_ID
+from notify_server.request_ids import HEADER
 
 _OF_ANSWERS = {
     "X-Content-Type-Options": "nosniff",

@@ -9,9 +9,10 @@ import time
 
 from aiohttp import web
 
+from notify_server.gate import REQUEST_ID
 from notify_server.http.keys import METERS, TEMPLATES
 from notify_server.http.routes import Handler
-from notify_server.request_ids import HEADER, REQUEST_ID, request_id
+from notify_server.request_ids import HEADER, request_id
 
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")
