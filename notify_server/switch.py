@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -18,6 +19,7 @@ from notify_server.doctor import examine
 from notify_server.errors import ConfigError
 from notify_server.findings import Finding, has_problems, problem
 from notify_server.migrate import migrate
+from notify_server.old_server import read_old_server
 from notify_server.settings import Settings, load
 from notify_server.sql import script
 
@@ -64,12 +66,15 @@ def _waiting() -> None:
 def add_commands(group: click.Group, run: Run) -> None:
     @group.command()
     @_with_tables
-    def check(**names: str | None) -> None:
+    @click.option("--server", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="FOLDER",
+                  help="The old server's source: lists what will not carry over by itself.")  # fmt: skip
+    def check(server: Path | None, **names: str | None) -> None:
         """Tell which tables `attach` would connect, and what stands in the way. Changes nothing.
 
         Exit status 1 where something does.
         """
-        _show(run(lambda db, _settings: find_obstacles(db, Options(**names))))
+        findings: list[Finding] = run(lambda db, _settings: find_obstacles(db, Options(**names)))
+        _show(findings + ([] if server is None else read_old_server(server)))
 
     @group.command()
     @_with_tables

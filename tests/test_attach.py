@@ -249,6 +249,9 @@ async def test_the_rest_is_found_by_the_foreign_keys_and_told(integer: Place) ->
     assert "comments.id (integer), on post_id → posts.id, by user_id → users.id, text in content" in looked.stdout
     assert "comments has its own: count_comments" in looked.stdout
     assert "likes" not in looked.stdout
+    server = Path(__file__).parent.parent / "examples" / "pern" / "server"
+    looked = await run(integer, "check", "--server", str(server))
+    assert (looked.returncode, "clients send the event typing" in looked.stdout) == (0, True)
 
 
 REFUSALS: dict[str, tuple[str, dict[str, str], str]] = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from playwright.async_api import BrowserContext, Locator, Page, expect
 
+from tests.node import EXPRESS
 from web.node import environment, install, node, npm
 
 PERN = Path(__file__).parents[2] / "examples" / "pern"
@@ -45,9 +47,31 @@ class Express:
         await self.process.wait()
 
 
-async def start_express(database_url: str, secret: str, **variables: str) -> Express:
+def with_proxy(folder: Path, snippet: str) -> None:
+    """The app's server in `folder`, where the lines of docs/SWITCH.md stand in place of its own sockets."""
+    install(EXPRESS)
+    shutil.copytree(PERN / "server", folder, ignore=shutil.ignore_patterns("node_modules"))
+    packages = folder / "node_modules"
+    packages.mkdir()
+    for package in (PERN / "server" / "node_modules").iterdir():
+        (packages / package.name).symlink_to(package)
+    (packages / "http-proxy-middleware").symlink_to(EXPRESS / "node_modules" / "http-proxy-middleware")
+    imports, _, rest = snippet.partition("\n")
+    early, late = rest[: (cut := rest.index("server.on("))], rest[cut:]
+    index = folder / "index.js"
+    text = index.read_text()
+    for old, new in (
+        ("app.use(express.json());", f"{early}\napp.use(express.json());"), ("attachSockets(server);", late),
+        ('import express from "express";', f'import express from "express";\n{imports}'),
+    ):  # fmt: skip
+        assert old in text
+        text = text.replace(old, new)
+    index.write_text(text)
+
+
+async def start_express(database_url: str, secret: str, folder: Path = PERN / "server", **variables: str) -> Express:
     process = await asyncio.create_subprocess_exec(
-        *node(), "index.js", cwd=PERN / "server", stdout=asyncio.subprocess.PIPE,
+        *node(), "index.js", cwd=folder, stdout=asyncio.subprocess.PIPE,
         env=environment() | {"DATABASE_URL": database_url, "SESSION_SECRET": secret, "PORT": "0", **variables},
     )  # fmt: skip
     assert process.stdout is not None

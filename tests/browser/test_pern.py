@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
 from tests.browser import pern
 from tests.browser.conftest import Complaints, NewContext
-from tests.browser.pern import Person, World
-from tests.conftest import SECRET
-from tests.postgres import Cluster, sql
+from tests.browser.pern import Express, Person, World
+from tests.conftest import SECRET, lacking
+from tests.nginx import DOCS, Nginx
+from tests.postgres import Cluster, Missing, free_port, sql
+from tests.processes import Start
 
 ENGINE = "Notes on the Analytical Engine"  # by ada
 TOAST = "grace commented on your post"
@@ -37,6 +42,53 @@ async def express(pern_url: str) -> AsyncIterator[World]:
     server = await pern.start_express(pern_url, SECRET)
     yield World(server.url, every_tab=False, remembers=False, typing=True)
     await server.stop()
+
+
+class Switched:
+    """Express, notify-server and nginx, as docs/SWITCH.md has them; `map` is what nginx sends where."""
+
+    def __init__(self, url: str, express: Express, nginx: Nginx, ports: dict[int, int]) -> None:
+        self.database_url, self._express, self.nginx, self.ports = url, express, nginx, ports
+
+    def go(self, way: str) -> None:
+        """One of `maps()`, and reload."""
+        self.nginx.configure(self.ports, {maps()["1. Sockets only"]: maps()[way]})
+        self.nginx.reload()
+
+
+def maps() -> dict[str, str]:
+    """Heading → the map of nginx that stands below it."""
+    text = (DOCS / "SWITCH.md").read_text()
+    found: dict[str, str] = {}
+    for section in re.split(r"^## ", text, flags=re.MULTILINE)[1:]:
+        if (code := re.search(r'^ *(map "\$request_method.*?^ *\})$', section, re.MULTILINE | re.DOTALL)) is not None:
+            found[section.partition("\n")[0]] = re.sub(r"^   ", "", code[1], flags=re.MULTILINE)
+    return found
+
+
+@pytest.fixture
+async def switched(pern_url: str, start: Start) -> AsyncIterator[Switched]:
+    """By the commands of the document, with the ports that are free here."""
+    express = await pern.start_express(pern_url, SECRET)
+    settings = {"DATABASE_URL": pern_url, "SESSION_SECRET": SECRET}
+    for command in ("check", "attach", "doctor"):
+        process = await start(command, **settings)
+        assert await process.ended() == 0, process.output
+    port = free_port()
+    notify = await start(
+        "serve", **settings, HOST="127.0.0.1", PORT=port, SID_PREFIX="a", TRUSTED_PROXIES="127.0.0.0/8",
+        STATIC_DIR=pern.PERN / "client" / "dist",
+    )  # fmt: skip
+    await notify.until("ready")
+    ports = {5000: express.port, 8001: port, 8002: port}
+    try:
+        nginx = await asyncio.to_thread(Nginx, ports)
+    except Missing as missing:
+        lacking(missing)
+        raise
+    yield Switched(pern_url, express, nginx, ports)
+    nginx.remove()
+    await express.stop()
 
 
 async def person(world: World, new_context: NewContext, name: str) -> Person:
@@ -92,6 +144,42 @@ async def use(world: World, new_context: NewContext, complaints: Complaints) -> 
     await ada.sees_posts()
     await expect(ada.post(ENGINE).get_by_role("listitem")).to_have_count(3)
     await ada.has_toasts(*([TOAST] if world.remembers else []))
+
+
+@pytest.mark.parametrize("way", ["1. Sockets only", "2. Comments too", "3. The whole server"])
+async def test_switched_over_each_way(
+    switched: Switched, start: Start, new_context: NewContext, complaints: Complaints, way: str
+) -> None:
+    switched.go(way)
+    looked = await start("doctor", switched.nginx.url, DATABASE_URL=switched.database_url, SESSION_SECRET=SECRET)
+    assert await looked.ended() == 0, looked.output
+    assert "ok       WebSocket" in looked.output
+    world = World(switched.nginx.url, every_tab=True, remembers=True, typing=False)
+    await use(world, new_context, complaints)
+    with sql(switched.database_url) as database:  # who wrote the comments
+        assert (database.value("SELECT count(*) FROM notify.batch") > 0) == (way != "1. Sockets only")
+
+
+async def test_and_back_again(switched: Switched, new_context: NewContext, complaints: Complaints) -> None:
+    switched.nginx.configure(
+        switched.ports, {maps()["1. Sockets only"]: 'map "$request_method $uri" $answers {\n    default express;\n}'}
+    )
+    switched.nginx.reload()
+    await use(World(switched.nginx.url, every_tab=False, remembers=False, typing=True), new_context, complaints)
+
+
+async def test_where_a_platform_gives_one_port(
+    switched: Switched, tmp_path: Path, new_context: NewContext, complaints: Complaints
+) -> None:
+    """The lines for Express, as the document has them."""
+    snippet = re.search(r"^```js\n(.*?)^```$", (DOCS / "SWITCH.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert snippet is not None
+    lines = snippet[1].strip().replace("http://127.0.0.1:8001", f"http://127.0.0.1:{switched.ports[8001]}")
+    pern.with_proxy(tmp_path / "examples" / "server", lines)
+    (tmp_path / "examples" / "client").symlink_to(pern.PERN / "client")
+    express = await pern.start_express(switched.database_url, SECRET, tmp_path / "examples" / "server")
+    await use(World(express.url, every_tab=True, remembers=True, typing=False), new_context, complaints)
+    await express.stop()
 
 
 async def test_on_its_own_express_server(express: World, new_context: NewContext, complaints: Complaints) -> None:
