@@ -45,6 +45,8 @@ async def examine(db: Database, settings: Settings, public_url: str | None) -> A
         yield _clock(clock)
         async for finding in _schema(db):
             yield finding
+        if settings.session_secret is not None:
+            yield await _sessions(db, settings)
         async for finding in _listen(db, settings):
             yield finding
     for finding in _process(settings):
@@ -144,6 +146,18 @@ async def _outbox(db: Database) -> list[Finding]:
             )
         )
     return found
+
+
+async def _sessions(db: Database, settings: Settings) -> Finding:
+    load = queries("sessions").load.on("session", settings.session_table, settings.session_schema)
+    try:
+        await db.fetch(load, sids=[])
+    except NotifyError as error:
+        return problem(
+            "sessions", error.message,
+            "SESSION_TABLE and SESSION_SCHEMA name connect-pg-simple's table, which this role may SELECT and UPDATE",
+        )  # fmt: skip
+    return ok("sessions", "are read where Express keeps them")
 
 
 async def _listen(db: Database, settings: Settings) -> AsyncIterator[Finding]:

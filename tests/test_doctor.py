@@ -61,6 +61,14 @@ async def test_what_is_broken_is_named_with_what_to_do(db: Database, url: str, o
     assert "→" in found[subject][1]
 
 
+async def test_sessions_that_cannot_be_read_are_told(db: Database, url: str, other: Sql) -> None:
+    found = await findings(db, url, trust_user_id=False, session_secret="x" * 32)
+    assert problems(found) == {"sessions"}
+    assert "SESSION_TABLE" in found["sessions"][1]
+    other.run("CREATE TABLE session (sid varchar PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL)")
+    assert problems(await findings(db, url, trust_user_id=False, session_secret="x" * 32)) == set()
+
+
 @pytest.mark.parametrize(
     ("column", "complaint"),
     [
