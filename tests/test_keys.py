@@ -377,7 +377,7 @@ async def test_connections_that_are_cut_all_the_time_write_each_key_once(
                 count += len(
                     cutter.run(
                         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-                        " AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%post_comments_v2%'"
+                        " AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%post_comments_v%'"
                     )
                 )
                 await asyncio.sleep(0.03)

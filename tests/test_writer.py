@@ -340,7 +340,7 @@ async def test_a_batch_that_did_not_commit_is_told_so_and_never_will(db: Databas
     (batch_id,) = other.run("SELECT id::text FROM notify.batch")
     with pytest.raises(Exception, match="batch_pkey"):
         other.run(
-            "SELECT notify.post_comments_v2(%s, %s, false)",
+            "SELECT notify.post_comments_v3(%s, %s, false)",
             '[{"n": 0, "post_id": "1", "author_id": "2", "body": "late"}]', batch_id,
         )  # fmt: skip
     assert other.value("SELECT count(*) FROM comments") == 0
