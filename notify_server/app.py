@@ -344,5 +344,5 @@ async def _prepare_database(db: Database) -> tuple[Attached, IdColumns]:
                 raise
             if _PERMANENT.search(error.message):
                 raise ConfigError(f"DATABASE_URL does not open: {error.message}") from error
-            log.warning("database_awaited", extra={"code": error.code, "reason": error.message})
+            log.warning("database_awaited", extra={"code": error.code, "reason": str(error)})
             await asyncio.sleep(_RETRY_S)

@@ -26,7 +26,7 @@ async def in_background(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]
             await asyncio.wait(pending, timeout=1)
         for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
-                log.error("background_task_failed", extra={"error": repr(error)})
+                log.error("background_task_failed", exc_info=error)
 
 
 async def kept_running(work: Callable[[], Awaitable[None]]) -> None:

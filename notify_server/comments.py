@@ -263,7 +263,9 @@ class CommentWriter:
         self._meters.batch_rows.add(len(batch))
         self._told(changes_from_json(answer["changes"], Cause("post", time.monotonic())))
         if answer["answers_failed"]:
-            log.error("own_answer_failed", extra={"view": "notify.answers", "reason": answer["answers_failed"]})
+            log.error(
+                "own_answer_failed", extra={"sqlstate": answer["answers_failed"], "details": "notify-server doctor"}
+            )
         hit("before_reply")
         for outcome in answer["outcomes"]:
             self._answer(batch[outcome["n"]], outcome["status"], outcome.get("comment"))

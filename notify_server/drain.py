@@ -76,7 +76,7 @@ class Drain:
                 self._away = False
             except NotifyError as error:
                 if not self._away:
-                    log.warning("drain_interrupted", extra={"code": error.code, "reason": error.message})
+                    log.warning("drain_interrupted", extra={"code": error.code, "reason": str(error)})
                 self._away, pause_s = True, _AWAY_S
             await asyncio.sleep(pause_s)
 
@@ -122,7 +122,7 @@ class Reconciler:
             try:
                 await self._round()
             except NotifyError as error:
-                log.info("reconcile_interrupted", extra={"code": error.code, "reason": error.message})
+                log.info("reconcile_interrupted", extra={"code": error.code, "reason": str(error)})
             await asyncio.sleep(self._every_s)
 
     async def _round(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Classes of SQLSTATE whose texts quote no value: about the schema and the connection, or in words of our own.
+_QUOTE_NOTHING = ("08", "0A", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58")
+
 
 class NotifyError(Exception):
     """`code` and `status` are the wire's; `retryable` tells whether the same call may succeed later."""
@@ -114,6 +117,12 @@ class DatabaseError(NotifyError):
     def __init__(self, message: str, sqlstate: str | None = None) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+
+    def __str__(self) -> str:
+        """For a log; `message` is for the operator who is looking, and may quote a value."""
+        if self.sqlstate is None or self.sqlstate[:2] in _QUOTE_NOTHING:
+            return self.message
+        return f"SQLSTATE {self.sqlstate}"
 
     @property
     def shown(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import logging
 import sys
-from typing import Any
+from typing import Any, Literal, TextIO
 
 import orjson
 from aiohttp.http_exceptions import HttpProcessingError
@@ -64,10 +64,16 @@ class _NoTracebackOfStrangers(logging.Filter):
         return True
 
 
-def configure(level: str, style: str | None) -> None:
-    """`style` is text or json; None is text on a terminal, else json."""
-    handler = logging.StreamHandler(sys.stderr)
-    text = style == "text" or (style is None and sys.stderr.isatty())
-    handler.setFormatter(TextFormatter() if text else JsonFormatter())
-    logging.getLogger("aiohttp.server").addFilter(_NoTracebackOfStrangers())
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+def handler(stream: TextIO, style: Literal["text", "json"]) -> logging.Handler:
+    """Writes each record to `stream` as a line (of text with a traceback: as several)."""
+    made = logging.StreamHandler(stream)
+    made.setFormatter(TextFormatter() if style == "text" else JsonFormatter())
+    made.addFilter(_NoTracebackOfStrangers())
+    return made
+
+
+def configure(level: str, style: Literal["text", "json"] | None) -> None:
+    """None as `style` is text on a terminal, else json."""
+    if style is None:
+        style = "text" if sys.stderr.isatty() else "json"
+    logging.basicConfig(level=level.upper(), handlers=[handler(sys.stderr, style)], force=True)

@@ -20,6 +20,7 @@ from notify_server.db import Database
 from notify_server.drain import Drain
 from notify_server.inbox import Change, Notification
 from notify_server.settings import Settings, load
+from tests.canaries import net, spread
 from tests.clients import NodeClients
 from tests.node import install_clients
 from tests.postgres import SYSTEM_BIN, Cluster, Missing, PgBouncer, Sql, embedded_bin, sql
@@ -62,6 +63,14 @@ def lacking(reason: object) -> None:
     if os.environ.get("CI"):
         pytest.fail(f"CI must have this: {reason}")
     pytest.skip(str(reason))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_secret_logged() -> Iterator[None]:
+    """The first fixture of every test, so that what ends with the test is still seen."""
+    with spread():
+        yield
+    assert net.emptied() == []
 
 
 @pytest.fixture(autouse=True)

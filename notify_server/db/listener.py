@@ -34,7 +34,7 @@ class Listener:
         except TimeoutError:
             return None
         except psycopg2.Error as error:
-            raise translate(error) from error
+            raise translate(error) from None
 
 
 @contextlib.asynccontextmanager
@@ -50,7 +50,7 @@ async def listening(dsn: str, channel: str, timeout_s: float, *, even_if_pooled:
                 if even_if_pooled or not pooled:
                     await cursor.execute(f'LISTEN "{channel}"')
         except (psycopg2.Error, psycopg2.Warning, OSError) as error:
-            raise translate(error) from error
+            raise translate(error) from None
         yield Listener(connection, pooled)
     finally:
         connection._close()

@@ -83,7 +83,7 @@ class Database:
                 translated = translate(error)
                 if isinstance(translated, DatabaseLost):
                     self._lose(connection)
-                raise translated from error
+                raise translated from None  # its text quotes the query, values and all, and so would a traceback
             self.available = True
             return rows
 

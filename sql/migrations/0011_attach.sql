@@ -236,8 +236,8 @@ END $$;
 --   refused       one of the app's triggers swallowed the row
 --   in_flight     a request with this key is under way in another transaction
 --   key_reused    the key came earlier, with another fingerprint
--- {"outcomes": [{"n", "status", "comment"?}, …], "changes": [change_json_v1, …], "answers_failed": why the app's own
---  answers (notify.comment_answers) could not be given, null where they were}
+-- {"outcomes": [{"n", "status", "comment"?}, …], "changes": [change_json_v1, …], "answers_failed": the SQLSTATE with
+--  which the app's own answers (notify.comment_answers) failed, null where they were given}
 -- An error of the app's own (a constraint, a trigger) fails the whole batch; nothing of it is written then.
 CREATE FUNCTION notify.post_comments_v3(batch jsonb, batch_id uuid, patient boolean) RETURNS jsonb
 LANGUAGE plpgsql AS $$
@@ -309,7 +309,7 @@ BEGIN
             IF notify.passing_v1(SQLSTATE) THEN
                 RAISE;
             END IF;
-            failed := SQLSTATE || ': ' || SQLERRM; -- the comment stands, and is answered as usual
+            failed := SQLSTATE; -- the comment stands, and is answered as usual; the error's text may quote it
         END;
     END IF;
 
