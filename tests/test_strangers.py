@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ import jwt
 import pytest
 from aiohttp import ClientSession
 
+from notify_server.http.keys import TEMPLATES
 from notify_server.http.notifications import ROUTES
 from notify_server.inbox_requests import InboxRequests
 from tests.clients import Client, NodeClients
@@ -99,6 +101,58 @@ async def test_no_endpoint_and_no_event_reaches_another_s_inbox(
         print(f"\nanother user's ids: {tried} requests and events tried, {len(leaks)} passed")
     assert not leaks
     assert everything(other, ADA) == before
+
+
+def other_routes(server: Running) -> list[tuple[str, str]]:
+    """(method, path) of every route that is not the inbox's, with Ada's ids in it."""
+    inbox = {(method, path) for method, path, _handler in ROUTES}
+    templates, routes = server.app[TEMPLATES], server.app.router.routes()
+    found = {(route.method, templates[route.resource]) for route in routes if route.resource in templates}
+    return [
+        (method, re.sub(r"\{\w+\}", "1", path)) for method, path in sorted(found - inbox) if method not in ("*", "HEAD")
+    ]
+
+
+async def test_whatever_id_is_sent_what_one_writes_is_one_s_own(
+    server: Running, other: Sql, ada_s: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    authors = "SELECT count(*) FILTER (WHERE author_id = 1), count(*) FILTER (WHERE author_id = 2) FROM "
+    was = other.run(authors + "comments") + other.run(authors + "posts")
+    routes, wrote, leaks = other_routes(server), 0, []
+    assert {("POST", "/posts/1/comments"), ("POST", "/posts"), ("DELETE", "/comments/1"), ("GET", "/me")} <= set(routes)
+    claims: list[dict[str, Any]] = [{"author_id": 1}, {"authorId": 1}, {"author": {"id": 1}}, {"user": {"id": 1}}]
+    tried = list(itertools.product(routes, [*guesses(ada_s), *claims]))
+    for (method, path), values in tried:
+        answer = await request(server, method, path, {"body": "by Grace", "title": "by Grace", **values})
+        wrote += method == "POST" and answer.startswith("20")
+        if is_ada_s(answer) or (path == "/me" and '"Grace"' not in answer):
+            leaks.append((method, path, values, answer))
+    with capsys.disabled():
+        print(f"\nanother user's ids in all other requests: {len(tried)} tried, {len(leaks)} passed")
+    assert not leaks
+    assert wrote > 0
+    (comments, posts) = other.run(authors + "comments") + other.run(authors + "posts")
+    assert (comments[0], posts[0]) == (was[0][0], was[1][0])
+    assert comments[1] + posts[1] == was[0][1] + was[1][1] + wrote
+
+
+async def test_no_socket_becomes_another_s(
+    server: Running, nodes: NodeClients, ada_s: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    grace = await nodes.open(server.url, {"token": bearer(GRACE)}).connected()
+    to_connect = [{"userId": 1, **values, "token": bearer(GRACE)} for values in guesses(ada_s)]
+    to_refresh = [*guesses(ada_s), {"token": bearer(ADA)}, {"token": bearer(ADA), "userId": 2}]
+    tried, leaks = len(to_connect) + len(to_refresh), []
+    for auth in to_connect:
+        if await connects(nodes.open(server.url, auth)):
+            leaks.append(("connect", auth))
+    for values in to_refresh:
+        refreshed = await grace.ask("auth:refresh", values)
+        if refreshed.get("ok") or is_ada_s(json.dumps(await grace.ask("notifications:list", {}))):
+            leaks.append(("auth:refresh", values))
+    with capsys.disabled():
+        print(f"\nanother user's ids and tokens on sockets: {tried} tried, {len(leaks)} passed")
+    assert not leaks
 
 
 async def test_unknown_and_foreign_are_answered_alike(server: Running, other: Sql, ada_s: list[int]) -> None:
