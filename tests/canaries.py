@@ -15,8 +15,11 @@ from collections.abc import Iterator
 
 from notify_server.logs import handler
 
-# What a process logs, in either format, with its tracebacks; other output is for people: `token` prints a token.
-_LOG_LINE = re.compile(r'\{"time":|\d\d:\d\d:\d\d (debug|info|warning|error) |Traceback|\s|[\w.]+(Error|Exception)\b')
+# What a process logs, in either format: a line, or a traceback below it. Other output is for people: `token` prints a
+# token.
+_LOGGED = re.compile(
+    r'^(?:\{"time":.*|\d\d:\d\d:\d\d (?:debug|info|warning|error) .*|Traceback .*(?:\n[ \t].*)*\n.*)', re.MULTILINE
+)
 
 CANARIES = {
     "a secret": re.compile(r"a secret of 32 bytes, for the tests alone|keyboard cat|\bold cat\b"),
@@ -46,10 +49,9 @@ class Net(io.StringIO):
         return len(text)
 
     def search_output(self, text: str) -> None:
-        """Of a process: the lines that are of a log."""
-        for line in text.splitlines():
-            if _LOG_LINE.match(line):
-                self.write(line)
+        """Of a process: what is of its log."""
+        for logged in _LOGGED.findall(text):
+            self.write(logged)
 
     def emptied(self) -> list[tuple[str, str]]:
         caught, self.caught = self.caught, []
