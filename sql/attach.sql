@@ -36,38 +36,38 @@ WHERE p.author_id <> c.author_id;
 DROP FUNCTION IF EXISTS notify.to_person_id, notify.to_post_id, notify.to_comment_id, notify.next_comment_id,
     notify.remove_comment, notify.comment_answers;
 CREATE FUNCTION notify.to_person_id(id text) RETURNS {{person_id_type}} LANGUAGE sql IMMUTABLE AS
-$$ SELECT id::{{person_id_type}} $$;
+$notify$ SELECT id::{{person_id_type}} $notify$;
 CREATE FUNCTION notify.to_post_id(id text) RETURNS {{post_id_type}} LANGUAGE sql IMMUTABLE AS
-$$ SELECT id::{{post_id_type}} $$;
+$notify$ SELECT id::{{post_id_type}} $notify$;
 CREATE FUNCTION notify.to_comment_id(id text) RETURNS {{comment_id_type}} LANGUAGE sql IMMUTABLE AS
-$$ SELECT id::{{comment_id_type}} $$;
+$notify$ SELECT id::{{comment_id_type}} $notify$;
 CREATE FUNCTION notify.next_comment_id() RETURNS {{comment_id_type}} LANGUAGE sql VOLATILE AS
-$$ SELECT ({{new_comment_id}})::{{comment_id_type}} $$;
+$notify$ SELECT ({{new_comment_id}})::{{comment_id_type}} $notify$;
 
 -- Deletes one's own comment; false where there is none.
-CREATE FUNCTION notify.remove_comment(of_id text, of_author text) RETURNS boolean LANGUAGE sql VOLATILE AS $$
+CREATE FUNCTION notify.remove_comment(of_id text, of_author text) RETURNS boolean LANGUAGE sql VOLATILE AS $notify$
     WITH gone AS ({{remove_comment}} RETURNING 1) SELECT EXISTS (SELECT FROM gone)
-$$;
+$notify$;
 
 -- What the triggers do: each appends what happened, and the ids that it concerns, to the outbox.
 SELECT
-    notify.make_trigger_function_v2('on_people_delete', $$'person', ARRAY(SELECT r.{{person_id}}::text FROM old_rows r)$$),
+    notify.make_trigger_function_v2('on_people_delete', $notify$'person', ARRAY(SELECT r.{{person_id}}::text FROM old_rows r)$notify$),
     notify.make_trigger_function_v2('on_person_move',
-        $$'person', CASE WHEN OLD.{{person_id}} = NEW.{{person_id}} THEN ARRAY[NEW.{{person_id}}::text]
-                         ELSE ARRAY[OLD.{{person_id}}::text, NEW.{{person_id}}::text] END$$),
-    notify.make_trigger_function_v2('on_posts_delete', $$'post', ARRAY(SELECT r.{{post_id}}::text FROM old_rows r)$$),
+        $notify$'person', CASE WHEN OLD.{{person_id}} = NEW.{{person_id}} THEN ARRAY[NEW.{{person_id}}::text]
+                         ELSE ARRAY[OLD.{{person_id}}::text, NEW.{{person_id}}::text] END$notify$),
+    notify.make_trigger_function_v2('on_posts_delete', $notify$'post', ARRAY(SELECT r.{{post_id}}::text FROM old_rows r)$notify$),
     notify.make_trigger_function_v2('on_post_move',
-        $$'post', CASE WHEN OLD.{{post_id}} = NEW.{{post_id}} THEN ARRAY[NEW.{{post_id}}::text]
-                       ELSE ARRAY[OLD.{{post_id}}::text, NEW.{{post_id}}::text] END$$),
-    notify.make_trigger_function_v2('on_comments_insert', $$'comment', ARRAY(SELECT r.{{comment_id}}::text FROM new_rows r)$$),
-    notify.make_trigger_function_v2('on_comments_delete', $$'comment', ARRAY(SELECT r.{{comment_id}}::text FROM old_rows r)$$),
+        $notify$'post', CASE WHEN OLD.{{post_id}} = NEW.{{post_id}} THEN ARRAY[NEW.{{post_id}}::text]
+                       ELSE ARRAY[OLD.{{post_id}}::text, NEW.{{post_id}}::text] END$notify$),
+    notify.make_trigger_function_v2('on_comments_insert', $notify$'comment', ARRAY(SELECT r.{{comment_id}}::text FROM new_rows r)$notify$),
+    notify.make_trigger_function_v2('on_comments_delete', $notify$'comment', ARRAY(SELECT r.{{comment_id}}::text FROM old_rows r)$notify$),
     notify.make_trigger_function_v2('on_comment_move',
-        $$'moved', CASE WHEN OLD.{{comment_id}} = NEW.{{comment_id}} THEN ARRAY[NEW.{{comment_id}}::text]
-                        ELSE ARRAY[OLD.{{comment_id}}::text, NEW.{{comment_id}}::text] END$$),
-    notify.make_trigger_function_v2('on_truncate', $$'truncate', ARRAY[TG_ARGV[0]]$$);
+        $notify$'moved', CASE WHEN OLD.{{comment_id}} = NEW.{{comment_id}} THEN ARRAY[NEW.{{comment_id}}::text]
+                        ELSE ARRAY[OLD.{{comment_id}}::text, NEW.{{comment_id}}::text] END$notify$),
+    notify.make_trigger_function_v2('on_truncate', $notify$'truncate', ARRAY[TG_ARGV[0]]$notify$);
 
 -- Tables that were connected before, and are no longer, lose theirs.
-DO $$
+DO $notify$
 DECLARE
     ours record;
 BEGIN
@@ -77,7 +77,7 @@ BEGIN
     LOOP
         EXECUTE format('DROP TRIGGER %I ON %s', ours.tgname, ours.tab);
     END LOOP;
-END $$;
+END $notify$;
 
 -- In the order in which apps lock their tables, parents first; how long each may be waited for is bounded.
 CREATE OR REPLACE TRIGGER notify_delete AFTER DELETE ON {{people}} REFERENCING OLD TABLE AS old_rows

@@ -12,7 +12,8 @@ _sql = queries("catalogue")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`sql_type` as SQL writes it, without a length. `default` is the expression, None where there is none."""
+    """`sql_type` as SQL writes it, without a length; of a domain, the type below it. `default` is the expression, None
+    where there is none."""
 
     name: str
     sql_type: str
@@ -51,6 +52,7 @@ class Table:
     may_lock_rows: bool
     is_owned: bool
     hides_rows: bool
+    has_children: bool
     columns: dict[str, Column] = field(default_factory=dict)
     primary_key: tuple[str, ...] = ()
     foreign_keys: list[ForeignKey] = field(default_factory=list)

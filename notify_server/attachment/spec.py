@@ -15,8 +15,8 @@ from notify_server.errors import ConfigError
 
 VERSION = 1  # of sql/attach.sql: a server that knows a later one connects the tables anew
 
-_IDS = ("smallint", "integer", "bigint", "uuid", "text", "character varying", "bpchar")
-_TEXTS = ("text", "character varying", "bpchar")
+_IDS = ("smallint", "integer", "bigint", "uuid")
+_TEXTS = ("text", "character varying", "bpchar", "citext")
 _MOMENTS = ("timestamp with time zone", "timestamp without time zone", "date")
 _KINDS = {"p": "is partitioned", "v": "is a view", "m": "is a materialised view", "f": "is a foreign table"}
 
@@ -171,11 +171,16 @@ def _candidates(catalogue: Catalogue, options: Options) -> list[tuple[tuple[int,
     users = _one(catalogue, options.users, "--users") if options.users else None
     posts = _one(catalogue, options.posts, "--posts") if options.posts else None
     found: list[tuple[tuple[int, ...], Table, _Link, _Link, _Link]] = []
+    if not options.comments:
+        named = (options.post_column, options.author_column, options.body_column, options.created_column)
+        comment_tables = [table for table in comment_tables if _has_all(table, named)]
     for table in comment_tables:
         body = _find(table, options.body_column, "--body-column", _BODIES, _TEXTS)
         if body is None and not options.comments:
             continue
         for post in _links(catalogue, table, options.post_column, "--post-column", posts):
+            if posts is None and not _has_all(post.to, (options.post_author, options.post_title, options.post_body)):
+                continue
             for owner in _links(catalogue, post.to, options.post_author, "--post-author", users):
                 for author in _links(catalogue, table, options.author_column, "--author-column", owner.to):
                     if author.column is post.column or author.id is not owner.id or table is post.to:
@@ -190,6 +195,10 @@ def _candidates(catalogue: Catalogue, options: Options) -> list[tuple[tuple[int,
     return found
 
 
+def _has_all(table: Table, names: Iterable[str | None]) -> bool:
+    return all(name in table.columns for name in names if name)
+
+
 def _authorship(name: str) -> int:
     """The lower, the likelier a column says who wrote something."""
     known = plain(name).removesuffix("uuid").removesuffix("id")
@@ -197,7 +206,16 @@ def _authorship(name: str) -> int:
 
 
 def _usable(catalogue: Catalogue) -> list[Table]:
-    return [table for table in catalogue.tables.values() if table.kind == "r"]
+    return [table for table in catalogue.tables.values() if _why_not(table) is None]
+
+
+def _why_not(table: Table) -> str | None:
+    """Why its triggers would not see every row; None where they do."""
+    if table.kind in _KINDS:
+        return f"{table} {_KINDS[table.kind]}; a plain table is needed"
+    if table.has_children:
+        return f"{table} has tables that inherit from it, whose rows its triggers would not see"
+    return None
 
 
 def _one(catalogue: Catalogue, name: str, option: str) -> Table:
@@ -208,8 +226,8 @@ def _one(catalogue: Catalogue, name: str, option: str) -> Table:
         raise ConfigError(f"{option}: there is no table {name} in the database {catalogue.database}{hint}")
     if len(found) > 1:
         raise ConfigError(f"{option}: {name} is in several schemas: {', '.join(map(_qualified, found))}")
-    if found[0].kind in _KINDS:
-        raise ConfigError(f"{option}: {found[0]} {_KINDS[found[0].kind]}; a plain table is needed")
+    if (reason := _why_not(found[0])) is not None:
+        raise ConfigError(f"{option}: {reason}")
     return found[0]
 
 
@@ -229,7 +247,7 @@ def _links(
             keys = {}
     for key in keys.values():
         to = catalogue.tables[key.to]
-        if to.kind == "r":
+        if _why_not(to) is None:
             yield _Link(table.columns[key.column], to, to.columns[key.to_column])
 
 
@@ -254,12 +272,12 @@ def _find(table: Table, name: str | None, option: str, names: tuple[str, ...], t
         return None
     if name is not None:
         found = _named_column(table, name, option)
-        if found.sql_type not in types:
+        if not _is_one_of(found, types):
             raise ConfigError(f"{option}: {table}.{name} is of type {found.sql_type}; {', '.join(types)} is needed")
         return found
     for wanted in names:
         for column in table.columns.values():
-            if plain(column.name) == wanted and column.sql_type in types:
+            if plain(column.name) == wanted and _is_one_of(column, types):
                 return column
     return None
 
@@ -277,10 +295,13 @@ def _nothing_found(catalogue: Catalogue, options: Options) -> str:
         return "the comments' post and author, or the posts' author, refer to different tables"
     if not catalogue.tables:
         return f"there are no tables in the database {catalogue.database}, or none that {catalogue.role} may see"
-    return (
+    unusable = [reason for table in catalogue.tables.values()
+                if _COMMENTS.search(plain(table.name)) and (reason := _why_not(table)) is not None]  # fmt: skip
+    return "; ".join((
         "no table refers by foreign keys to a post and to its author, with the post referring to an author as well: "
-        f"name them by {', '.join(missing)}"
-    )
+        f"name them by {', '.join(missing)}",
+        *unusable,
+    ))  # fmt: skip
 
 
 def _spec(options: Options, table: Table, post: _Link, author: _Link, owner: _Link) -> Spec:
@@ -289,7 +310,7 @@ def _spec(options: Options, table: Table, post: _Link, author: _Link, owner: _Li
         _check_table(part)
     ids = ((people, owner.id), (posts, post.id), (table, _id_of(table)))
     for part, column in ids:
-        if column.sql_type not in _IDS and not column.sql_type.endswith("citext"):
+        if not _is_one_of(column, (*_IDS, *_TEXTS)):
             raise ConfigError(f"{part}.{column.name} is of type {column.sql_type}; ids are integers, UUIDs or text")
     for part, link in ((table, post), (table, author), (posts, owner)):
         if _family(link.column) != _family(link.id):
@@ -342,9 +363,14 @@ def _check_table(table: Table) -> None:
 
 
 def _family(column: Column) -> str:
-    return "integer" if column.sql_type in ("smallint", "integer", "bigint") else (
-        "text" if column.sql_type in _TEXTS or column.sql_type.endswith("citext") else column.sql_type
-    )  # fmt: skip
+    if column.sql_type in ("smallint", "integer", "bigint"):
+        return "integer"
+    return "text" if _is_one_of(column, _TEXTS) else column.sql_type
+
+
+def _is_one_of(column: Column, types: tuple[str, ...]) -> bool:
+    """By the type's own name: an extension's stands in whatever schema it was made in."""
+    return column.sql_type in types or column.sql_type.rpartition(".")[2] in {"citext"} & set(types)
 
 
 def _deleted(table: Table, name: str | None, option: str) -> Column | None:
@@ -362,7 +388,7 @@ def _filled(table: Table, names: str | None) -> tuple[Column, ...]:
 def _names(table: Table, names: str | None) -> tuple[Column, ...]:
     if names:
         return tuple(_named_column(table, name.strip(), "--user-name") for name in names.split(",") if name.strip())
-    if (found := _find(table, None, "", _NAMES, (*_TEXTS, "public.citext"))) is not None:
+    if (found := _find(table, None, "", _NAMES, _TEXTS)) is not None:
         return (found,)
     first, last = (_find(table, None, "", some, _TEXTS) for some in (_FIRST, _LAST))
     if first is not None and last is not None:

@@ -1,10 +1,11 @@
 -- name: relations
 -- The app's tables and views: [oid, schema, name, kind, may_read, may_trigger, may_insert, may_lock_rows, is_owned,
--- hides_rows]. Names are told as the catalogue has them. An extension's are left out.
+-- hides_rows, has_children]. Names are told as the catalogue has them. An extension's are left out.
 SELECT c.oid::bigint, s.nspname::text, c.relname::text, c.relkind::text,
        has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'TRIGGER'),
        has_table_privilege(c.oid, 'INSERT'), has_table_privilege(c.oid, 'UPDATE'),
-       pg_has_role(c.relowner, 'USAGE'), row_security_active(c.oid)
+       pg_has_role(c.relowner, 'USAGE'), row_security_active(c.oid),
+       EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND s.nspname NOT IN ('notify', 'information_schema')
   AND s.nspname NOT LIKE 'pg\_%%' AND has_schema_privilege(s.oid, 'USAGE')
@@ -15,7 +16,7 @@ ORDER BY s.nspname, c.relname
 -- Their columns, types and defaults written so that they mean the same under any search_path:
 -- [oid, name, type, is_required, default or NULL, is_generated]
 SELECT c.oid::bigint, a.attname::text,
-       CASE WHEN a.atttypid = 'bpchar'::regtype THEN 'bpchar' ELSE format_type(a.atttypid, NULL) END, a.attnotnull,
+       CASE WHEN base.oid = 'bpchar'::regtype THEN 'bpchar' ELSE format_type(base.oid, NULL) END, a.attnotnull,
        CASE WHEN a.attidentity <> ''
             THEN format('nextval(%%L::regclass)', pg_get_serial_sequence(c.oid::regclass::text, a.attname))
             WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
@@ -24,6 +25,13 @@ FROM (SELECT set_config('search_path', '', true) AS path) fixed
 JOIN pg_class c ON fixed.path = ''
 JOIN pg_namespace s ON s.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+CROSS JOIN LATERAL (
+    WITH RECURSIVE below AS (
+        SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+        UNION ALL
+        SELECT t.oid, t.typtype, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.typbasetype
+    ) SELECT b.oid FROM below b WHERE b.typtype <> 'd'
+) base
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.relkind IN ('r', 'p') AND s.nspname NOT IN ('notify', 'information_schema') AND s.nspname NOT LIKE 'pg\_%%'
 ORDER BY c.oid, a.attnum
