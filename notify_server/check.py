@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from notify_server.attachment import Catalogue, Options, Spec, read_catalogue
+from notify_server.attachment import Catalogue, Options, Spec, choose, read_catalogue
 from notify_server.attachment.catalogue import Column
-from notify_server.attachment.spec import resolve
 from notify_server.db import Database, listening
 from notify_server.errors import ConfigError
 from notify_server.findings import Finding, note, ok, problem
@@ -39,7 +38,7 @@ async def check(db: Database, options: Options) -> list[Finding]:
             )
         )  # fmt: skip
     try:
-        spec = resolve(catalogue, options)
+        spec = await choose(db, catalogue, options)
     except ConfigError as error:
         return [*findings, problem("tables", error.message)]
     return [*findings, *_tables(catalogue, spec), *_routes(spec)]

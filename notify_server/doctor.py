@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, WSMsgType, WSServerHandshakeError
 
-from notify_server.attachment import attached, missing_triggers
+from notify_server.attachment import attached, has_views, missing_triggers
 from notify_server.capacity import max_sockets, raise_fd_limit
 from notify_server.check import is_pooled
 from notify_server.db import Database, listening
@@ -79,6 +79,12 @@ async def _schema(db: Database) -> AsyncIterator[Finding]:
         yield ok("migrations", "all applied")
         if await attached(db) is None:
             yield problem("tables", "not connected", "`notify-server attach`")
+            return
+        if not await has_views(db):
+            yield problem(
+                "views", "notify.comments, or one that belongs to it, is gone: its table was dropped with CASCADE",
+                "`notify-server attach` makes them anew; with --drafts, where the drafts were your own",
+            )  # fmt: skip
             return
         missing = await missing_triggers(db)
         for schema, table, trigger in missing:

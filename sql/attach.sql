@@ -108,11 +108,28 @@ CREATE OR REPLACE TRIGGER notify_move AFTER UPDATE ON {{comments}} FOR EACH ROW
 CREATE OR REPLACE TRIGGER notify_truncate AFTER TRUNCATE ON {{comments}}
     FOR EACH STATEMENT EXECUTE FUNCTION notify.on_truncate('comments');
 
+-- A table in the place of one that was dropped: ids begin anew, so what was told of the old ones goes, as by TRUNCATE.
+DO $notify$
+DECLARE
+    gone text;
+BEGIN
+    FOR gone IN SELECT w.name FROM notify.attachment a
+                CROSS JOIN LATERAL (VALUES ('people', a.people), ('posts', a.posts), ('comments', a.comments)) w (name, tab)
+                WHERE w.tab IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = w.tab)
+    LOOP
+        PERFORM notify.append_v1('truncate', ARRAY[gone]);
+        IF gone = 'comments' THEN
+            TRUNCATE notify.considered, notify.history;
+            UPDATE notify.attachment SET baselined = false;
+        END IF;
+    END LOOP;
+END $notify$;
+
 -- What is connected, and how the drafts look that come with it.
 WITH gone AS (DELETE FROM notify.attachment RETURNING baselined, at, backfilled)
-INSERT INTO notify.attachment (spec, comments, drafts, baselined, at, backfilled)
-SELECT {{spec}}::jsonb, {{comments_name}}, pg_get_viewdef('notify.drafts'::regclass), coalesce(g.baselined, false),
-       coalesce(g.at, now()), g.backfilled
+INSERT INTO notify.attachment (spec, people, posts, comments, drafts, baselined, at, backfilled)
+SELECT {{spec}}::jsonb, {{people_name}}::regclass, {{posts_name}}::regclass, {{comments_name}}::regclass,
+       pg_get_viewdef('notify.drafts'::regclass), coalesce(g.baselined, false), coalesce(g.at, now()), g.backfilled
 FROM (SELECT) one LEFT JOIN gone g ON true;
 {{own_drafts}}{{own_answers}}
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA notify FROM PUBLIC;

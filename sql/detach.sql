@@ -15,4 +15,4 @@ DROP FUNCTION IF EXISTS notify.to_person_id, notify.to_post_id, notify.to_commen
     notify.remove_comment, notify.comment_answers, notify.on_people_delete, notify.on_person_move, notify.on_posts_delete, notify.on_post_move,
     notify.on_comments_insert, notify.on_comments_delete, notify.on_comment_move, notify.on_truncate;
 TRUNCATE notify.considered, notify.history;
-UPDATE notify.attachment SET spec = NULL, baselined = false, drafts = NULL;
+UPDATE notify.attachment SET former = spec -> 'options', spec = NULL, baselined = false, drafts = NULL;

@@ -11,8 +11,10 @@ from notify_server.attachment.attachment import (
     Attached,
     attach,
     attached,
+    choose,
     connect_tables,
     detach,
+    has_views,
     missing_triggers,
     prepare,
     proposed,
@@ -22,6 +24,6 @@ from notify_server.attachment.history import backfill
 from notify_server.attachment.spec import Options, Spec
 
 __all__ = [
-    "Attached", "Catalogue", "Options", "Spec", "attach", "attached", "backfill", "connect_tables", "detach",
-    "missing_triggers", "prepare", "proposed", "read_catalogue",
+    "Attached", "Catalogue", "Options", "Spec", "attach", "attached", "backfill", "choose", "connect_tables",
+    "detach", "has_views", "missing_triggers", "prepare", "proposed", "read_catalogue",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from typing import Any
 import orjson
 
 from notify_server.attachment.catalogue import Catalogue, read_catalogue
-from notify_server.attachment.script import attach_script, fill, identifier, qualified
+from notify_server.attachment.script import attach_script, fill, identifier
 from notify_server.attachment.spec import VERSION, Options, Spec, resolve
 from notify_server.db import Database
 from notify_server.errors import ConfigError, DatabaseConflict, DatabaseError, DatabaseRefused
@@ -68,7 +69,17 @@ async def attached(db: Database) -> Attached | None:
 
 async def proposed(db: Database, options: Options) -> Spec:
     """What `attach` would connect. Raises ConfigError."""
-    return resolve(await read_catalogue(db), options)
+    return await choose(db, await read_catalogue(db), options)
+
+
+async def choose(db: Database, catalogue: Catalogue, options: Options) -> Spec:
+    """By the options; with none, what is connected, or was before it was taken back, where that still fits. Raises
+    ConfigError."""
+    if options == Options() and await db.value(queries("migrate").is_installed):
+        for (known,) in await db.fetch(_sql.options):
+            with contextlib.suppress(ConfigError):
+                return resolve(catalogue, Options(**orjson.loads(known or "{}")))
+    return resolve(catalogue, options)
 
 
 async def attach(
@@ -82,9 +93,9 @@ async def attach(
         drafts = await db.value(_sql.own_drafts)
     if answers is None:
         answers = await db.value(_sql.own_answers)
-    before = await db.value(_sql.comments)
-    if before is not None and before != qualified(spec.comments.table):
-        raise ConfigError(f"the inboxes tell of comments in {before}: `notify-server detach --purge` empties them")
+    for oid, name in await db.fetch(_sql.comments):
+        if oid != spec.comments.table.oid:
+            raise ConfigError(f"the inboxes tell of comments in {name}: `notify-server detach --purge` empties them")
     text = attach_script(spec, _without_semicolon(drafts), _without_semicolon(answers))
     await _run(db, text, "the tables cannot be connected", waiting)
     await finish(db)
@@ -97,6 +108,12 @@ async def detach(db: Database, *, purge: bool = False, waiting: Callable[[], obj
     await migrate(db)
     text = script("detach") + ("\n" + script("purge") if purge else "")
     await _run(db, text, "the tables cannot be let go", waiting)
+
+
+async def has_views(db: Database) -> bool:
+    """Whether those by which we see the tables are there: DROP TABLE … CASCADE takes them along."""
+    found: bool = await db.value(_sql.has_views)
+    return found
 
 
 async def missing_triggers(db: Database) -> list[list[str]]:
@@ -124,7 +141,7 @@ async def connect_tables(db: Database) -> Attached:
     found = await attached(db)
     if rows and rows[0][0] is None:
         raise ConfigError("the app's tables are detached: `notify-server attach` connects them again")
-    if found is None or found.version < VERSION:
+    if found is None or found.version < VERSION or not await has_views(db):
         catalogue = await read_catalogue(db)
         options = await _our_tables(db, catalogue) if found is None else found.options
         try:

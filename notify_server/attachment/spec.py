@@ -119,11 +119,11 @@ class Spec:
             "unwritable": list(self.unwritable),
             "posts_unwritable": list(self.posts_unwritable),
             "triggers": [
-                [part.table.schema, part.table.name, trigger]
-                for part, triggers in (
-                    (people, ("notify_delete", "notify_move", "notify_truncate")),
-                    (posts, ("notify_delete", "notify_move", "notify_truncate")),
-                    (comments, ("notify_insert", "notify_delete", "notify_move", "notify_truncate")),
+                {"of": name, "schema": part.table.schema, "name": part.table.name, "trigger": trigger}
+                for name, part, triggers in (
+                    ("people", people, ("notify_delete", "notify_move", "notify_truncate")),
+                    ("posts", posts, ("notify_delete", "notify_move", "notify_truncate")),
+                    ("comments", comments, ("notify_insert", "notify_delete", "notify_move", "notify_truncate")),
                 )
                 for trigger in triggers
             ],
@@ -288,7 +288,7 @@ def _nothing_found(catalogue: Catalogue, options: Options) -> str:
         for option, value in (
             ("--comments", options.comments), ("--post-column", options.post_column),
             ("--author-column", options.author_column), ("--posts", options.posts),
-            ("--post-author", options.post_author), ("--users", options.users),
+            ("--body-column", options.body_column), ("--post-author", options.post_author), ("--users", options.users),
         ) if value is None
     ]  # fmt: skip
     if not missing:

@@ -2,7 +2,10 @@
 
 ALTER TABLE notify.attachment
     ALTER COLUMN spec DROP NOT NULL,                       -- NULL: taken back by `notify-server detach`
-    ADD COLUMN comments   text,                            -- the table whose ids the inboxes hold
+    ADD COLUMN people     regclass,                        -- the tables, under whatever names they have by now
+    ADD COLUMN posts      regclass,
+    ADD COLUMN comments   regclass,                        -- whose ids the inboxes hold
+    ADD COLUMN former     jsonb,                           -- the options of what was connected before it was taken back
     ADD COLUMN baselined  boolean NOT NULL DEFAULT false,  -- whether what was there before counts as considered
     ADD COLUMN drafts     text,                            -- the view as it was made, to tell it from a replaced one
     ADD COLUMN backfilled timestamptz;
@@ -74,12 +77,19 @@ END $$;
 
 -- Which of our triggers are not there, or are disabled: [[schema, table, trigger], …]
 CREATE FUNCTION notify.missing_triggers_v1() RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT coalesce(jsonb_agg(w.value), '[]')
-    FROM notify.attachment a, jsonb_array_elements(a.spec -> 'triggers') w
+    SELECT coalesce(jsonb_agg(jsonb_build_array(
+               coalesce(s.nspname, w.schema), coalesce(c.relname, w.name), w.trigger) ORDER BY w.number), '[]')
+    FROM notify.attachment a
+    CROSS JOIN LATERAL (
+        SELECT e.value ->> 'schema' AS schema, e.value ->> 'name' AS name, e.value ->> 'trigger' AS trigger, number,
+               CASE e.value ->> 'of' WHEN 'people' THEN a.people WHEN 'posts' THEN a.posts ELSE a.comments END AS tab
+        FROM jsonb_array_elements(a.spec -> 'triggers') WITH ORDINALITY e (value, number)
+    ) w
+    LEFT JOIN pg_class c ON c.oid = w.tab
+    LEFT JOIN pg_namespace s ON s.oid = c.relnamespace
     WHERE NOT EXISTS (SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-                      JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace s ON s.oid = c.relnamespace
                       WHERE p.pronamespace = 'notify'::regnamespace AND t.tgenabled IN ('O', 'A')
-                        AND s.nspname = w.value ->> 0 AND c.relname = w.value ->> 1 AND t.tgname = w.value ->> 2)
+                        AND t.tgrelid = w.tab AND t.tgname = w.trigger)
 $$;
 
 -- What tells the server that a full scan is due: {"missed": how often a guard swallowed something, "triggers": how
