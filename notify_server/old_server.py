@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -67,7 +68,8 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"\bhandshake\.query\b"), _always(
         "who somebody is comes from the handshake's query",
         "?userId= is read, and must agree with a credential; a token in the query is not: pass auth: { token }")),
-    (re.compile(r"""\bnew\s+(?:\w+\.)?Server\([^;]*?\bpath\s*:\s*(['"`])(?P<name>[^'"`\n]+)\1""", re.DOTALL), _path),
+    (re.compile(r"""\bnew\s+(?:\w+\.)?Server(?:<[^;(]*>)?\([^;]*?\bpath\s*:\s*(['"`])(?P<name>[^'"`\n]+)\1""",
+                re.DOTALL), _path),
     (re.compile(r"\b(?:io|server)\.adapter\(|createAdapter\("), _always(
         "an adapter joins several servers", "not needed: servers hear of each other through PostgreSQL")),
     (re.compile(r"\ballowEIO3\s*:\s*true"), _always(
@@ -84,9 +86,13 @@ def read_old_server(folder: Path) -> list[Finding]:
     """Findings in order of files and lines, each once a line."""
     found: list[Finding] = []
     for path in _sources(folder):
-        text = _without_comments(path.read_text("utf-8", errors="replace"))
+        place = path.relative_to(folder).as_posix()
+        try:
+            text = _without_comments(path.read_text("utf-8", errors="replace"))
+        except OSError as error:
+            found.append(note(place, f"cannot be read: {error.strerror}"))
+            continue
         if _SERVER.search(text):
-            place = path.relative_to(folder).as_posix()
             lines = {(line, said) for line, said in _matches(text)}
             found += [note(f"{place}:{line}", *said) for line, said in sorted(lines)]
     return found
@@ -98,7 +104,10 @@ def _sources(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if name not in _SKIPPED and not name.startswith("."))
         for name in sorted(files):
             path = Path(parent, name)
-            if path.suffix in _SUFFIXES and not path.is_symlink() and path.stat().st_size <= _MAX_FILE_BYTES:
+            if path.suffix not in _SUFFIXES:
+                continue
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_FILE_BYTES:
                 count += 1
                 if count > _MAX_FILES:
                     return

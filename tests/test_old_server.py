@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,7 @@ def test_the_example_s_own_events_are_found_where_they_are() -> None:
         ("const id = socket.handshake.query.userId", "who somebody is comes from the handshake's query"),
         ("const { userId } = socket.handshake.auth", None),
         ('new Server(http, { cors: {},\n  path: "/ws" })', "Socket.IO at the path /ws"),
+        ('new Server<ToServer, ToClient>(http, { path: "/ws" })', "Socket.IO at the path /ws"),
         ('new Server(http, { path: "/socket.io/" })', None),
         ("socket.join(`user:${id}`)", "sockets join rooms"),
         ("io.adapter(createAdapter(a, b))", "an adapter joins several servers"),
@@ -71,4 +73,5 @@ def test_what_is_not_the_server_s_own_source_is_passed_over(tmp_path: Path) -> N
     (tmp_path / "huge.js").write_text('io.emit("x")' + " " * 1_000_001)
     (tmp_path / "link.js").symlink_to(tmp_path / "huge.js")
     (tmp_path / "binary.js").write_bytes(b"\xff\xfe\x00io")
+    os.mkfifo(tmp_path / "pipe.js")  # to read it would be to wait for ever
     assert read_old_server(tmp_path) == []
