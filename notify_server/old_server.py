@@ -62,6 +62,8 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(rf"\b(?:socket|client|sock|s)\.broadcast(?:\.\w+\([^)]*\))*\.emit{_NAME}"), _emit),
     (re.compile(rf"\b(?:socket|client|sock|s)(?:\.(?:to|in|except)\([^)]*\))*\.emit{_NAME}"), _emit),
     (re.compile(rf"\bio(?:\(\))?(?:\.\w+\([^)]*\)|\.\w+)*\.emit{_NAME}"), _emit),
+    (re.compile(r"\b(?:io|socket)(?:\.\w+\([^)]*\)|\.\w+)*\.emit\(\s*[A-Za-z_$]"), _always(
+        "an event is emitted whose name is in a variable", "look which: only notification is notify-server's")),
     (re.compile(rf"\bio(?:\(\))?\.of{_NAME}"), _namespace),
     (re.compile(r"\b(?:socket|client|sock|s)\.join\("), _always(
         "sockets join rooms", "each user's sockets are in the room user:<id>; others need a handler in Python")),

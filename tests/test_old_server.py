@@ -23,6 +23,7 @@ def test_the_example_s_own_events_are_found_where_they_are() -> None:
         "clients send the event typing",
         "the event typing is emitted",
         "the event notification is emitted here",
+        "an event is emitted whose name is in a variable",
     ]
     assert all(line.startswith("src/sockets.js:") for line in told)
     assert all(finding.advice for finding in read_old_server(PERN / "server"))
@@ -39,6 +40,7 @@ def test_the_example_s_own_events_are_found_where_they_are() -> None:
         ("io.to(room).emit(`liked`, x)", "the event liked is emitted"),
         ('io.to(`user:${id}`).except("a").emit("x")', "the event x is emitted"),
         ('io.sockets.emit("x")', "the event x is emitted"),
+        ("io.emit(event, payload)", "an event is emitted whose name is in a variable"),
         ('getIo(); io().of("/admin")', "the namespace /admin"),
         ('io.of("/").on("connection", f)', None),
         ('socket.broadcast.to("r").emit("y")', "the event y is emitted"),
