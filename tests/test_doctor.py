@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
+from notify_server.attachment import Options
+from notify_server.check import check
 from notify_server.db import Database
 from notify_server.doctor import examine
 from notify_server.settings import load
 from tests.conftest import Running, StartServer
-from tests.postgres import Sql
+from tests.postgres import PgBouncer, Sql
 from tests.processes import Start
 
 
@@ -39,6 +41,25 @@ async def test_all_is_well_where_it_is(db: Database, direct_url: str, server: Ru
     expected = {"database", "clock", "migrations", "triggers", "drafts", "outbox", "LISTEN", "files", "CLIENT_URL",
                 "polling", "WebSocket"}  # fmt: skip
     assert found.keys() == expected
+
+
+async def test_a_pooler_in_between_is_told(
+    pgbouncer: PgBouncer | None, db: Database, url: str, direct_url: str
+) -> None:
+    """By `check` beforehand, by `doctor` afterwards; and it is well where LISTEN_URL leads around it."""
+    before = [str(finding) for finding in await check(db, Options()) if "pooler" in finding.text]
+    found = await findings(db, url)
+    assert problems(found) == set()
+    if pgbouncer is None:
+        assert before == []
+        assert found["LISTEN"] == ("ok", "ok       LISTEN: hears what others change")
+        return
+    assert "LISTEN_URL" in before[0]
+    level, text = found["LISTEN"]
+    assert level == "note"
+    assert "a pooler stands in between" in text
+    assert "LISTEN_URL" in text
+    assert (await findings(db, url, listen_url=direct_url))["LISTEN"][0] == "ok"
 
 
 BROKEN = {
