@@ -109,6 +109,7 @@ async def test_everything_by_keyboard(demo: Running, new_context: NewContext, co
     await press("Enter")  # opens it: read, the centre closed, its comment shown
     await ada.unread(1)
     await expect(ada.centre).to_have_count(0)
+    await expect(page.locator("[id*=-comment-]:focus")).to_have_count(1)  # once its thread is there
     await ada.bell.focus()
     await press("Enter")
     await tab_to("Actions:", "Ada's window")
