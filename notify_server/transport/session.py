@@ -129,11 +129,11 @@ class Session:
 
     def receive(self, transport: Polling | WebSocket, data: str | bytes) -> bool:
         """One packet. False, and the session is closed, where it is none that a client may send."""
-        if self.closed:
-            return True
         if transport is not self.transport:
             if self.upgrading is not None and transport is self.upgrading.websocket:
                 self.upgrading.receive(data)
+            return True
+        if self.closed:
             return True
         if isinstance(data, bytes):
             return self._message(data)
@@ -191,7 +191,7 @@ class Session:
     def end(self, last: Encoded = CLOSE_PACKET, *, code: int | None = None, abort: bool = False) -> None:
         """The transports' end, once the engine has closed the session."""
         if self.upgrading is not None:
-            self.upgrading.fail()
+            self.upgrading.end()
         if abort:
             self.transport.abort()
         elif isinstance(self.transport, Polling):

@@ -1,6 +1,10 @@
 """The move of a polling session to a WebSocket: a probe and its answer, then the packet that seals it.
 
 Until that packet the session lives on its polling, and an attempt that fails or hangs costs nothing but itself.
+
+A client whose probe was answered stops polling before it sends that packet. Were its WebSocket closed in between, it
+would neither poll nor go on, and notice only when pings fail to come. So where the session ends just then, the
+WebSocket is left open until the client has moved to it, or has closed it because a poll told it of the end.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from notify_server.transport.websocket import WebSocket
 
 _NUDGE_S = 0.1
+_LAST_WORD_S = 2.0
 
 
 class Upgrading:
@@ -25,10 +30,14 @@ class Upgrading:
         loop = asyncio.get_running_loop()
         self._timeout = loop.call_later(timeout_s, self.fail)
         self._nudge_timer: asyncio.TimerHandle | None = None
+        self._answered = False
 
     def receive(self, data: str | bytes) -> None:
-        if data == PROBE:
+        if self._session.closed:
+            self.fail()
+        elif data == PROBE:
             self.websocket.send(PROBE_ANSWER)
+            self._answered = True
             self._nudge()
         elif data == UPGRADE:
             self._cancel_timers()
@@ -40,6 +49,15 @@ class Upgrading:
         self._cancel_timers()
         self._session.upgrading = None
         self.websocket.close()
+
+    def end(self) -> None:
+        """The session is closed."""
+        if not self._answered:
+            self.fail()
+            return
+        self._cancel_timers()
+        self._timeout = asyncio.get_running_loop().call_later(_LAST_WORD_S, self.fail)
+        self._session.engine.lingering.add(self.websocket)
 
     def _nudge(self) -> None:
         """Ends an open poll: the client seals the upgrade when none is left."""

@@ -157,10 +157,10 @@ class WebSocket(WebSocketDataQueue, asyncio.Protocol):
         session, self._session = self._session, None
         self._transport = self._reader = None
         self._closing = True
+        self._engine.lingering.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._engine.lingering.discard(self)
         if session is not None:
             session.lost(self)
 

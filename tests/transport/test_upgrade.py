@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from typing import Any
 
 import pytest
 
 from tests.transport.conftest import Serve
+from tests.transport.own import serving
 from tests.transport.raw import CLOSE, PollingSession, RawWebSocket, ask, frame, text
 from tests.transport.servers import Peer
+from tests.waiting import eventually
 
 
 async def probed(server: Peer, session: PollingSession, path: str = "/engine.io/") -> RawWebSocket:
@@ -255,6 +258,32 @@ async def test_a_session_that_closes_while_upgrading_takes_the_websocket_with_it
     await session.send("1")
     await ws.closed_in_silence()
     await server.empty()
+
+
+async def test_a_client_that_no_longer_polls_learns_of_the_end_when_it_has_moved(server_class: Any) -> None:
+    """Were its WebSocket closed before, the real client would wait for pings, on no transport at all."""
+    sio = server_class(async_mode="aiohttp")
+    async with serving(sio) as peer:
+        session = await peer.polling("/socket.io/")
+        poll = asyncio.create_task(session.poll())
+        ws = await probed(peer, session, "/socket.io/")
+        assert (await poll).text == "6"
+        await sio.eio.disconnect()
+        await ws.nothing(0.3)
+        await ws.send("5")
+        await ws.closed_in_silence()
+        ws.abort()
+        await eventually(lambda: not sio.eio.lingering)
+
+
+async def test_a_client_that_polls_learns_of_the_end_by_its_poll(server_class: Any) -> None:
+    sio = server_class(async_mode="aiohttp")
+    async with serving(sio) as peer:
+        session = await peer.polling("/socket.io/")
+        ws = await probed(peer, session, "/socket.io/")
+        await sio.eio.disconnect()
+        assert (await session.poll()).error == (1, "Session ID unknown")
+        await ws.closed_in_silence()  # in the end, whatever the client does
 
 
 async def test_a_session_that_times_out_while_upgrading_takes_the_websocket_with_it(quick: Peer) -> None:
