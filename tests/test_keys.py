@@ -380,7 +380,7 @@ async def test_connections_that_are_cut_all_the_time_write_each_key_once(
                         " AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%post_comments_v%'"
                     )
                 )
-                await asyncio.sleep(0.03)
+                await asyncio.sleep(0.03 + count / 5000)  # more and more seldom: a slow machine gets through, too
         return count
 
     other.run("""
@@ -389,7 +389,7 @@ async def test_connections_that_are_cut_all_the_time_write_each_key_once(
     writing = asyncio.gather(*(write(worker) for worker in range(10)))
     cuts = await cut()
     ids = [one for found in await writing for one in found]
-    assert cuts > 0
+    assert cuts > 20
     assert sorted(other.run("SELECT id FROM comments")) == sorted(ids)
     assert other.value(COMMENTS) == other.value(KEYS) == 200
     await eventually(lambda: settled(other) and sorted(inbox(other)) == sorted(ids))
