@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.faults.kinds import KINDS, Kind, NotHere
+from tests.faults.kinds import KINDS, Kind, NotHere, NotNow
 from tests.faults.world import World
 
 
@@ -23,26 +23,35 @@ class Injected:
 
 
 async def inject(world: World, kinds: Iterable[Kind], injected: Injected) -> None:
-    """All of these, each lane's in the order given, with calm afterwards."""
+    """All of these, each lane's in the order given, with calm afterwards. What another lane's was in the way of comes
+    once more at the end."""
     lanes: dict[str, list[Kind]] = defaultdict(list)
     for kind in kinds:
         lanes["alone" if kind.alone else kind.lane].append(kind)
     world.traffic.go_on()
-    await _lane(world, lanes.pop("alone", []), injected)
-    await asyncio.gather(*(_lane(world, lane, injected) for lane in lanes.values()))
+    hindered = [await _lane(world, lanes.pop("alone", []), injected)]
+    hindered += await asyncio.gather(*(_lane(world, lane, injected) for lane in lanes.values()))
+    world.heal()
+    for kind, reason in await _lane(world, [kind for some in hindered for kind, _ in some], injected):
+        injected.skipped[kind.name] = reason
     world.heal()
 
 
-async def _lane(world: World, kinds: list[Kind], injected: Injected) -> None:
+async def _lane(world: World, kinds: list[Kind], injected: Injected) -> list[tuple[Kind, str]]:
+    """Those that something was in the way of, and what."""
+    hindered = []
     for kind in kinds:
         try:
             await kind.inject(world)
             injected.counts[kind.name] += 1
         except NotHere as reason:
             injected.skipped[kind.name] = str(reason)
+        except NotNow as reason:
+            hindered.append((kind, str(reason)))
         except Exception as error:  # a round goes on, and the run tells of it in the end
             injected.failed.append(f"{kind.name}: {error!r}")
         await asyncio.sleep(world.random.uniform(0.05, 0.3))
+    return hindered
 
 
 _DUE_OF_500 = {

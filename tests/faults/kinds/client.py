@@ -7,7 +7,7 @@ import contextlib
 
 from aiohttp import ClientError
 
-from tests.faults.kinds.kind import CLIENT, NotHere, kind
+from tests.faults.kinds.kind import CLIENT, NotNow, kind
 from tests.faults.proxy import Proxy
 from tests.faults.world import CLIENTS, World
 
@@ -52,18 +52,20 @@ async def clients_stop_reading(world: World) -> None:
 
 @kind(CLIENT)
 async def client_that_answers_pings_and_reads_nothing(world: World) -> None:
-    """While much comes for it."""
+    """While much comes for it, until it is cut for that."""
     server, user = world.random.choice(world.servers), str(world.random.randint(1, world.size.users))
-    url = f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket"
+    await server.until_ready()
     try:
-        async with world.http.ws_connect(url) as websocket:
+        websocket = await world.http.ws_connect(f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket")
+    except (ClientError, OSError):
+        raise NotNow("the server was away") from None
+    async with websocket:
+        with contextlib.suppress(ClientError, OSError):
             await websocket.send_str(f'40{{"userId":"{user}"}}')
             await world.insert(_BURST_ROWS, [user])
             for _ in range(10):
                 await websocket.send_str("3")
                 await world.sleep(0.1, 0.3)
-    except (ClientError, OSError):
-        raise NotHere("the server was away") from None
 
 
 @kind(CLIENT)
@@ -87,7 +89,7 @@ async def upgrades_cut(world: World) -> None:
                 await asyncio.sleep(0.05)
     network.heal()
     if network.cuts == cuts:
-        raise NotHere("nobody upgraded")
+        raise NotNow("nobody upgraded")
 
 
 @kind(CLIENT)

@@ -16,6 +16,10 @@ class NotHere(Exception):
     """This machine, or this server, cannot have the fault; says why."""
 
 
+class NotNow(Exception):
+    """Another fault was in the way; says how."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """`inject` returns when the fault is over; clients may still be on their way back. Faults of one lane come one

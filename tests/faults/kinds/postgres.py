@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import psycopg2
 
-from tests.faults.kinds.kind import POSTGRES, NotHere, kind
+from tests.faults.kinds.kind import POSTGRES, NotHere, NotNow, kind
 from tests.faults.proxy import Proxy
 from tests.faults.servers import Server
 from tests.faults.world import Restart, World
@@ -64,13 +64,13 @@ def _some(world: World) -> Server:
 
 
 async def _until(happened: Callable[[], Awaitable[bool]], else_: str) -> None:
-    """Tries until it is so; raises NotHere where it never is, because another fault has everything in its hands."""
+    """Tries until it is so; raises NotNow where it never is, because another fault has everything in its hands."""
     try:
         async with asyncio.timeout(_HAPPENS_S):
             while not await happened():
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise NotHere(else_) from None
+        raise NotNow(else_) from None
 
 
 @kind(POSTGRES)
@@ -140,7 +140,7 @@ async def commit_s_reply_dropped(world: World) -> None:
         dropped += way.cuts > cuts
         way.heal()
     if not dropped:
-        raise NotHere("no comment came")
+        raise NotNow("no comment came")
 
 
 @kind(POSTGRES)

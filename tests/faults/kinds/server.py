@@ -6,7 +6,7 @@ import asyncio
 import resource
 import signal
 
-from tests.faults.kinds.kind import SERVER, NotHere, kind
+from tests.faults.kinds.kind import SERVER, NotHere, NotNow, kind
 from tests.faults.servers import Server
 from tests.faults.world import World
 
@@ -38,7 +38,7 @@ async def _killed_at(world: World, point: str) -> None:
         await server.died(deaths, _REACHED_S)
     except TimeoutError:
         await server.restart(signal.SIGKILL)
-        raise NotHere(f"{point} was not reached") from None
+        raise NotNow(f"{point} was not reached") from None
     await server.until_ready()
 
 
