@@ -198,7 +198,7 @@ def _add_routes(app: web.Application, settings: Settings) -> None:
     """Raises ConfigError where the route of comments is one that others have."""
     add_route(app, "GET", "/livez", health.livez)
     add_route(app, "GET", "/readyz", health.readyz)
-    below = (
+    below: tuple[tuple[str, str, Handler], ...] = (
         ("GET", "/posts", posts.list_all),
         ("POST", "/posts", posts.create),
         ("GET", "/posts/{postId}", posts.get),
@@ -210,11 +210,12 @@ def _add_routes(app: web.Application, settings: Settings) -> None:
     taken = {path for _, path, _ in below} | {settings.socket_path, "/livez", "/readyz"}
     if route.template.lower() in {path.lower() for path in taken}:
         raise ConfigError(f"COMMENT_ROUTE={route} is another route of notify-server's: take one of its own")
+    # aiohttp tries one after the other: what is asked most often comes first, unless it would catch the others' paths
+    own = (("POST", route.template, comments.create), ("GET", route.template, comments.list_of_post))
+    ordered = (*below, *own) if route.template.startswith("/{") else (*own, *below)
     for prefix in ("", settings.api_prefix) if settings.api_prefix else ("",):
-        for method, path, handler in below:
+        for method, path, handler in ordered:
             add_route(app, method, prefix + path, handler)
-        add_route(app, "GET", prefix + route.template, comments.list_of_post)
-        add_route(app, "POST", prefix + route.template, comments.create)
 
 
 async def drain(app: web.Application, settings: Settings) -> None:

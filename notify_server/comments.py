@@ -62,6 +62,9 @@ _SLOW_S = 6  # how long a comment may wait for its post
 _HELD_PAUSE_S = 0.05
 _MAX_LOCKED_POSTS = 3  # in one batch; the rest is not even tried
 _MAX_BATCH_ROWS = 200
+# What waits is shared among the lanes that are free, so that PostgreSQL writes one batch while we answer another; but a
+# row costs it the more, the fewer come together.
+_LEAST_SHARE_ROWS = 16
 _MAX_BATCH_CHARS = 500_000
 _ATTEMPTS = 3
 _LOOK_UP_S = 5
@@ -115,6 +118,7 @@ class CommentWriter:
         self._keyed: set[tuple[str, str]] = set()  # under way
         self._lanes: set[asyncio.Task[None]] = set()
         self._slow_lanes: set[asyncio.Task[None]] = set()
+        self._writing = 0  # lanes that have a batch
         self.commits = 0
 
     async def write(self, user_id: str, post_id: str, body: str, key: str | None = None) -> dict[str, Any]:
@@ -164,7 +168,11 @@ class CommentWriter:
 
     async def _run_lane(self) -> None:
         while self._waiting:
-            await self._write_safely(self._take(), patient=False)
+            self._writing += 1
+            try:
+                await self._write_safely(self._take(), patient=False)
+            finally:
+                self._writing -= 1
 
     async def _run_slow_lane(self) -> None:
         while self._held:
@@ -181,7 +189,9 @@ class CommentWriter:
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []
         chars = 0
-        while self._waiting and len(batch) < _MAX_BATCH_ROWS and chars < _MAX_BATCH_CHARS:
+        free_lanes = _LANES - self._writing + 1
+        rows = min(max(len(self._waiting) // free_lanes, _LEAST_SHARE_ROWS), _MAX_BATCH_ROWS)
+        while self._waiting and len(batch) < rows and chars < _MAX_BATCH_CHARS:
             batch.append(self._waiting.popleft())
             chars += len(batch[-1].body)
         self._waiting_chars -= chars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Collection, Hashable
 from typing import Literal
@@ -19,6 +20,7 @@ _FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-
 REQUEST_ID = web.RequestKey("request_id", str)
 """The request's own, for those who answer it in another task."""
 _READING = ("GET", "HEAD", "OPTIONS")
+_ORIGINS_KEPT = 256
 
 
 def _is_loopback(host: str) -> bool:
@@ -53,6 +55,7 @@ class Gate:
     def __init__(self, settings: Settings, verifier: Verifiers) -> None:
         self._verifier = verifier
         self._policy = OriginPolicy.of(settings.client_url or ())
+        self._allows = functools.lru_cache(_ORIGINS_KEPT)(self._policy.allows)
         self._development = settings.trust_user_id
         # an app's development tokens mean nothing here, where no key was given
         self._ids_alone = settings.trust_user_id and not settings.proves
@@ -64,7 +67,7 @@ class Gate:
     def allows_origin(self, request: web.BaseRequest) -> bool:
         """True for a request without one."""
         origin = request.headers.get("Origin")
-        return origin is None or self._policy.allows(origin, request.headers.get("Host", ""))
+        return origin is None or self._allows(origin, request.headers.get("Host", ""))
 
     def may_bring_a_cookie_later(self, request: web.BaseRequest) -> bool:
         """A browser on another origin of the same site keeps its cookies back from polling, and sends them with the

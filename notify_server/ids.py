@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_BITS = {"smallint": 16, "integer": 32, "bigint": 64}
+_RANGES = {
+    "smallint": range(-(2**15), 2**15),
+    "integer": range(-(2**31), 2**31),
+    "bigint": range(-(2**63), 2**63),
+}
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAX_CHARS = 255
@@ -24,10 +28,9 @@ class IdColumn:
 
     def parse(self, text: str) -> str | None:
         """The id in the form that PostgreSQL gives back, or None for what cannot be one."""
-        if bits := _BITS.get(self.sql_type):
-            if _INTEGER.fullmatch(text) is None or not -(2 ** (bits - 1)) <= int(text) < 2 ** (bits - 1):
-                return None
-            return text
+        numbers = _RANGES.get(self.sql_type)
+        if numbers is not None:
+            return text if _INTEGER.fullmatch(text) is not None and int(text) in numbers else None
         if self.sql_type == "uuid":
             lower = text.lower()
             return lower if _UUID.fullmatch(lower) else None

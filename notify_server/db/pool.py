@@ -93,7 +93,7 @@ class Database:
             raise DatabaseAway("the server is stopping")
         self.waiting += 1
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(self._wait_s) if self._free.locked() else contextlib.nullcontext():
                 await self._free.acquire()
         except TimeoutError:
             raise Overloaded("the database has more to do than it can") from None

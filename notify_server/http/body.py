@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 from typing import Any
 
 import orjson
@@ -13,6 +15,7 @@ from notify_server.errors import BadRequest, Invalid, RequestTimeout, TooLarge, 
 
 MAX_BODY_BYTES = 256 * 1024  # 10,000 characters, each written as two \uXXXX, and room
 _READ_TIMEOUT_S = 10
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 def _refuse_constant(name: str) -> Any:
@@ -35,7 +38,8 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     if request.content_type != "application/json" or (request.charset or "utf-8").lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("send JSON: Content-Type: application/json")
     try:
-        async with asyncio.timeout(_READ_TIMEOUT_S):
+        # of what has come together with its head, as it mostly has, nothing is to be waited for
+        async with contextlib.nullcontext() if request.content.is_eof() else asyncio.timeout(_READ_TIMEOUT_S):
             raw = await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise TooLarge(f"the body is larger than {MAX_BODY_BYTES} bytes") from error
@@ -63,6 +67,6 @@ def text_field(body: dict[str, Any], name: str, max_chars: int) -> str:
         raise Invalid(f"{name} must have at most {max_chars} characters", field=name)
     if "\0" in value:
         raise Invalid(f"{name} must not hold the character NUL", field=name)
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if _HALF_CHARACTER.search(value) is not None:
         raise Invalid(f"{name} holds half a character (a lone surrogate)", field=name)
     return value
