@@ -26,11 +26,10 @@ from notify_server.errors import ConfigError, NotifyError, Unavailable
 from notify_server.failpoints import arm
 from notify_server.gate import Gate
 from notify_server.hints import Hints
-from notify_server.http import comments, health, notifications, posts
+from notify_server.http import comments, direct, health, notifications, posts
 from notify_server.http.body import MAX_BODY_BYTES
-from notify_server.http.cors import add_cors_headers, preflight_middleware
-from notify_server.http.errors import errors_middleware
-from notify_server.http.headers import add_security_headers
+from notify_server.http.cors import preflight_middleware
+from notify_server.http.headers import headers_signal
 from notify_server.http.keys import (
     ADDRESS_OF,
     COMMENT_WIRE,
@@ -45,7 +44,7 @@ from notify_server.http.keys import (
 )
 from notify_server.http.page import add_page
 from notify_server.http.requests import requests_middleware
-from notify_server.http.routes import Handler, add_route
+from notify_server.http.routes import Handler, add_route, meet
 from notify_server.http.static import StaticFiles, static_middleware
 from notify_server.ids import IdColumns
 from notify_server.inbox import Change, Inbox, InboxKeeper, ReplayBounds
@@ -140,8 +139,7 @@ def create_app(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
             requests_middleware,
-            errors_middleware,
-            _gate_middleware(settings, db, realtime),
+            _handshake_middleware(settings, db, realtime),
             preflight_middleware,
             *([] if settings.static_dir is None else [static_middleware(StaticFiles(settings.static_dir), settings)]),
         ],
@@ -157,7 +155,7 @@ def create_app(
     app[LIFECYCLE] = Lifecycle()
     app[REALTIME] = realtime
     app[health.DATABASE] = db
-    app.on_response_prepare.extend([add_cors_headers, add_security_headers])
+    app.on_response_prepare.append(headers_signal)
 
     realtime.attach(app, settings.socket_path)
     app[TEMPLATES] = dict.fromkeys(app.router.resources(), settings.socket_path)
@@ -198,7 +196,7 @@ def _add_routes(app: web.Application, settings: Settings) -> None:
     """Raises ConfigError where the route of comments is one that others have."""
     add_route(app, "GET", "/livez", health.livez)
     add_route(app, "GET", "/readyz", health.readyz)
-    below: tuple[tuple[str, str, Handler], ...] = (
+    below = (
         ("GET", "/posts", posts.list_all),
         ("POST", "/posts", posts.create),
         ("GET", "/posts/{postId}", posts.get),
@@ -210,12 +208,17 @@ def _add_routes(app: web.Application, settings: Settings) -> None:
     taken = {path for _, path, _ in below} | {settings.socket_path, "/livez", "/readyz"}
     if route.template.lower() in {path.lower() for path in taken}:
         raise ConfigError(f"COMMENT_ROUTE={route} is another route of notify-server's: take one of its own")
-    # aiohttp tries one after the other: what is asked most often comes first, unless it would catch the others' paths
-    own = (("POST", route.template, comments.create), ("GET", route.template, comments.list_of_post))
-    ordered = (*below, *own) if route.template.startswith("/{") else (*own, *below)
-    for prefix in ("", settings.api_prefix) if settings.api_prefix else ("",):
-        for method, path, handler in ordered:
+    prefixes = ("", settings.api_prefix) if settings.api_prefix else ("",)
+    others = {settings.socket_path, *(prefix + path for prefix in prefixes for _, path, _ in below)}
+    app[direct.ROUTES] = []
+    for prefix in prefixes:
+        for method, path, handler in below:
             add_route(app, method, prefix + path, handler)
+        add_route(app, "GET", prefix + route.template, comments.list_of_post)
+        added = add_route(app, "POST", prefix + route.template, comments.create)
+        # of routes that meet in a path, aiohttp takes the one that was added first
+        if not any(meet(prefix + route.template, other) for other in others):
+            app[direct.ROUTES].append(added)
 
 
 async def drain(app: web.Application, settings: Settings) -> None:
@@ -240,18 +243,16 @@ def _spread_s(settings: Settings, realtime: Realtime) -> float:
     return min(settings.drain_s * 0.5, len(realtime.server.eio.sockets) / _CUTS_PER_S)
 
 
-def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> Any:
-    """In front of everything. For Socket.IO also: an origin that is not allowed gets nothing, and while the server
-    cannot serve, a new session gets 503, upon which clients come back, backing off."""
+def _handshake_middleware(settings: Settings, db: Database, realtime: Realtime) -> Any:
+    """For Socket.IO: an origin that is not allowed gets nothing, and while the server cannot serve, a new session gets
+    503, upon which clients come back, backing off."""
 
     @web.middleware
-    async def gate_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        gate = request.app[GATE]
-        gate.check_way(request)
+    async def handshake_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith(settings.socket_path) and request.path.rstrip("/") == settings.socket_path:
             begins = not request.query.get("sid")
             try:
-                gate.check_origin(request)
+                request.app[GATE].check_origin(request)
                 if begins and not (realtime.accepting and db.available):
                     raise Unavailable("the server is starting or stopping, or its database is away", code="not_ready")
             except NotifyError as error:
@@ -260,7 +261,7 @@ def _gate_middleware(settings: Settings, db: Database, realtime: Realtime) -> An
                 raise
         return await handler(request)
 
-    return gate_middleware
+    return handshake_middleware
 
 
 async def _live(

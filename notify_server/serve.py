@@ -19,6 +19,7 @@ from notify_server.app import LIFECYCLE, create_app, drain
 from notify_server.capacity import raise_fd_limit
 from notify_server.db import Database
 from notify_server.errors import ConfigError
+from notify_server.http.direct import Runner
 from notify_server.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -31,9 +32,7 @@ _GC_THRESHOLDS = (50_000, 50, 50)
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[int]:
     """Gives the port. Raises ConfigError where it is taken."""
-    runner = web.AppRunner(
-        app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=settings.drain_s * 0.3
-    )
+    runner = Runner(app, access_log=None, keepalive_timeout=_KEEPALIVE_S, shutdown_timeout=settings.drain_s * 0.3)
     try:
         await runner.setup()
         site = web.TCPSite(runner, settings.listen_host, settings.port, backlog=1024)

@@ -18,6 +18,7 @@ from notify_server.attachment import prepare
 from notify_server.background import in_background
 from notify_server.db import Database
 from notify_server.drain import Drain
+from notify_server.http.direct import Runner
 from notify_server.inbox import Change, Notification
 from notify_server.settings import Settings, load
 from tests.canaries import net, spread
@@ -194,14 +195,14 @@ StartServer = Callable[..., Awaitable[Running]]
 @pytest.fixture
 async def start_server(url: str) -> AsyncIterator[StartServer]:
     """Starts servers; by default with TRUST_USER_ID on the test's database."""
-    runners: list[tuple[web.AppRunner, ClientSession]] = []
+    runners: list[tuple[Runner, ClientSession]] = []
 
     async def start(extend: Any = None, page: Path | None = None, **values: Any) -> Running:
         if not {"jwt_secret", "jwt_public_key", "jwt_jwks_url", "session_secret", "auth_url"} & values.keys():
             values.setdefault("trust_user_id", True)
         settings = load(None, **{"database_url": url, "port": 0, "drain_s": 1, **UNLIMITED, **values})
         app = create_app(settings, extend, page=page)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        runner = Runner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         session = ClientSession()
         runners.append((runner, session))

@@ -12,8 +12,7 @@ _MAX_AGE_S = 600
 _METHODS = "GET, HEAD, PUT, PATCH, POST, DELETE"
 
 
-async def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal of the application, so that WebSocket upgrades and errors get them as well."""
+def add_cors_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.add(hdrs.VARY, "Origin")
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None and request.app[GATE].allows_origin(request):

@@ -7,7 +7,7 @@ import logging
 from aiohttp import web
 
 from notify_server.errors import NotifyError
-from notify_server.http.routes import Handler, json_response
+from notify_server.http.routes import json_response
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +31,15 @@ def error_response(error: NotifyError) -> web.Response:
     return json_response(body, status=status, headers=headers)
 
 
-@web.middleware
-async def errors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except NotifyError as error:
+def answer_to(error: Exception, request: web.Request) -> web.Response:
+    """What is not for the client goes into the log."""
+    if isinstance(error, NotifyError):
         if error.status >= 500 and not error.retryable:
-            log.exception("request_failed", extra={"method": request.method, "path": request.path})
+            log.error("request_failed", exc_info=error, extra={"method": request.method, "path": request.path})
         return error_response(error)
-    except web.HTTPException as error:
+    if isinstance(error, web.HTTPException):
         code, message = _HTTP_CODES.get(error.status, ("http_error", error.reason))
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return json_response({"error": message, "code": code}, status=error.status, headers=headers)
-    except Exception:
-        log.exception("request_failed", extra={"method": request.method, "path": request.path})
-        return json_response({"error": "something went wrong here", "code": "internal"}, status=500)
+    log.error("request_failed", exc_info=error, extra={"method": request.method, "path": request.path})
+    return json_response({"error": "something went wrong here", "code": "internal"}, status=500)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 
 from notify_server.gate import REQUEST_ID
+from notify_server.http.cors import add_cors_headers
 from notify_server.request_ids import HEADER
 
 _OF_ANSWERS = {
@@ -20,8 +21,14 @@ _OF_ANSWERS = {
 }
 
 
-async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """A signal of the application: errors get them as well. What a handler has set stays."""
+async def headers_signal(request: web.Request, response: web.StreamResponse) -> None:
+    """Of the application, so that WebSocket upgrades and errors get them as well."""
+    add_headers(request, response)
+
+
+def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What a handler has set stays."""
+    add_cors_headers(request, response)
     headers = response.headers
     headers.popall(hdrs.SERVER, None)  # names and versions of what runs here
     if (own := request.get(REQUEST_ID)) is not None:  # none where not even a middleware ran

@@ -1,4 +1,4 @@
-"""In front of every request: its id, what it took, and how it ended."""
+"""In front of every request: its id, the way it came, what it took, and how it ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import time
 from aiohttp import web
 
 from notify_server.gate import REQUEST_ID
-from notify_server.http.keys import METERS, TEMPLATES
+from notify_server.http.errors import answer_to
+from notify_server.http.keys import GATE, METERS, TEMPLATES
 from notify_server.http.routes import Handler
 from notify_server.request_ids import HEADER, request_id
 
@@ -28,8 +29,12 @@ async def requests_middleware(request: web.Request, handler: Handler) -> web.Str
     own = given if given is not None and _GIVEN.fullmatch(given) else f"{_process}-{next(_numbers)}"
     request[REQUEST_ID] = own
     request_id.set(own)
-    response = await handler(request)
     app, method = request.app, request.method
+    try:
+        app[GATE].check_way(request)
+        response = await handler(request)
+    except Exception as error:
+        response = answer_to(error, request)
     meters = app[METERS]
     resource = request.match_info.route.resource
     route = "(none)" if resource is None else app[TEMPLATES].get(resource, "(file)")

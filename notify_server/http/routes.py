@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,16 +21,24 @@ _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 100
 
 
-def add_route(app: web.Application, method: str, path: str, handler: Handler) -> None:
-    """`/posts/{postId}/comments`, in any case and with a trailing slash or without."""
+def add_route(app: web.Application, method: str, path: str, handler: Handler) -> web.AbstractRoute:
+    """`/posts/{postId}/comments`, in any case and with a trailing slash or without. GET answers HEAD as well."""
     parts = [part for part in path.split("/") if part]
     pattern = "".join(
         f"/{part}" if part.startswith("{") else f"/{{_{n}:(?i:{re.escape(part)})}}" for n, part in enumerate(parts)
     )
-    for name in ("GET", "HEAD") if method == "GET" else (method,):
-        resource = app.router.add_route(name, pattern + "{_slash:/?}", handler).resource
-        if resource is not None:
-            app[TEMPLATES][resource] = path
+    if method == "GET":
+        add_route(app, "HEAD", path, handler)
+    route = app.router.add_route(method, pattern + "{_slash:/?}", handler)
+    if route.resource is not None:
+        app[TEMPLATES][route.resource] = path
+    return route
+
+
+def meet(one: str, other: str) -> bool:
+    """Whether a path can be of both, each written as for `add_route`."""
+    pairs = list(itertools.zip_longest(*([part for part in path.lower().split("/") if part] for path in (one, other))))
+    return all(a == b or (a and b and "{" in (a[0], b[0])) for a, b in pairs)
 
 
 def services(request: web.Request) -> Services:
