@@ -1,6 +1,9 @@
 """The batching writer: comments of many requests in one round trip and one commit.
 
-Requests that arrive while batches are in flight are gathered; one alone is a batch of one and waits for nobody.
+One alone is a batch of one. What arrives while a batch is in flight waits for the next: the fewer come together, the
+more each costs PostgreSQL. So another lane begins only when enough have gathered for it, or when one has waited for
+long, as behind a batch that waits for a lock.
+
 Strangers in a batch do not hurt each other:
 
     the batch …                          then
@@ -62,9 +65,8 @@ _SLOW_S = 6  # how long a comment may wait for its post
 _HELD_PAUSE_S = 0.05
 _MAX_LOCKED_POSTS = 3  # in one batch; the rest is not even tried
 _MAX_BATCH_ROWS = 200
-# What waits is shared among the lanes that are free, so that PostgreSQL writes one batch while we answer another; but a
-# row costs it the more, the fewer come together.
-_LEAST_SHARE_ROWS = 16
+_FULL_ROWS = 32  # for each lane at work, so many waiting are worth another; from here on, a row costs little less
+_PATIENCE_S = 0.01  # so long a comment waits for a lane that is at work
 _MAX_BATCH_CHARS = 500_000
 _ATTEMPTS = 3
 _LOOK_UP_S = 5
@@ -77,7 +79,7 @@ class _Pending:
     body: str
     key: str | None = None
     request: str | None = field(default_factory=request_id.get)  # for the log
-    deadline: float = field(default_factory=lambda: asyncio.get_running_loop().time() + _SLOW_S)
+    since: float = field(default_factory=lambda: asyncio.get_running_loop().time())
     answer: asyncio.Future[dict[str, Any]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def succeed(self, comment: dict[str, Any]) -> None:
@@ -118,7 +120,8 @@ class CommentWriter:
         self._keyed: set[tuple[str, str]] = set()  # under way
         self._lanes: set[asyncio.Task[None]] = set()
         self._slow_lanes: set[asyncio.Task[None]] = set()
-        self._writing = 0  # lanes that have a batch
+        self._at_work = 0  # lanes
+        self._relief: asyncio.TimerHandle | None = None
         self.commits = 0
 
     async def write(self, user_id: str, post_id: str, body: str, key: str | None = None) -> dict[str, Any]:
@@ -151,8 +154,10 @@ class CommentWriter:
         else:
             self._waiting.append(pending)
             self._waiting_chars += len(body)
-            if len(self._lanes) < _LANES:
-                self._start(self._lanes, self._run_lane())
+            if not self._at_work or len(self._waiting) >= _FULL_ROWS * self._at_work:
+                self._begin_lane()
+            else:
+                self._relieve_later()
         return pending.answer
 
     async def close(self) -> None:
@@ -166,13 +171,40 @@ class CommentWriter:
         lanes.add(task)
         task.add_done_callback(lanes.discard)
 
+    def _begin_lane(self) -> None:
+        if self._at_work < _LANES:
+            self._at_work += 1
+            self._start(self._lanes, self._run_lane())
+
     async def _run_lane(self) -> None:
-        while self._waiting:
-            self._writing += 1
-            try:
+        """As long as this lane is needed: the last one until nothing waits."""
+        try:
+            while self._waiting:
                 await self._write_safely(self._take(), patient=False)
-            finally:
-                self._writing -= 1
+                if self._at_work > 1 and len(self._waiting) < _FULL_ROWS and self._patience_s() > 0:
+                    break
+        finally:
+            self._at_work -= 1
+            if self._waiting:
+                self._relieve_later()
+
+    def _patience_s(self) -> float:
+        """What is left of it to the comment that has waited longest."""
+        return (
+            self._waiting[0].since + _PATIENCE_S - asyncio.get_running_loop().time() if self._waiting else _PATIENCE_S
+        )
+
+    def _relieve_later(self) -> None:
+        if self._relief is None:
+            left_s = self._patience_s()
+            self._relief = asyncio.get_running_loop().call_later(left_s if left_s > 0 else _PATIENCE_S, self._relieve)
+
+    def _relieve(self) -> None:
+        self._relief = None
+        if self._waiting:
+            if self._patience_s() <= 0:
+                self._begin_lane()
+            self._relieve_later()
 
     async def _run_slow_lane(self) -> None:
         while self._held:
@@ -180,8 +212,9 @@ class CommentWriter:
             waiting = self._held.pop(post_id)
             self._held_count -= len(waiting)
             now = asyncio.get_running_loop().time()
-            _fail((one for one in waiting if one.deadline <= now), Unavailable("another transaction holds this post"))
-            alive = [one for one in waiting if one.deadline > now]
+            late = now - _SLOW_S
+            _fail((one for one in waiting if one.since <= late), Unavailable("another transaction holds this post"))
+            alive = [one for one in waiting if one.since > late]
             for start in range(0, len(alive), _MAX_BATCH_ROWS):
                 if not await self._write_safely(alive[start : start + _MAX_BATCH_ROWS], patient=True):
                     await asyncio.sleep(_HELD_PAUSE_S)
@@ -189,8 +222,8 @@ class CommentWriter:
     def _take(self) -> list[_Pending]:
         batch: list[_Pending] = []
         chars = 0
-        free_lanes = _LANES - self._writing + 1
-        rows = min(max(len(self._waiting) // free_lanes, _LEAST_SHARE_ROWS), _MAX_BATCH_ROWS)
+        free_lanes = _LANES - self._at_work + 1
+        rows = min(max(len(self._waiting) // free_lanes, _FULL_ROWS), _MAX_BATCH_ROWS)
         while self._waiting and len(batch) < rows and chars < _MAX_BATCH_CHARS:
             batch.append(self._waiting.popleft())
             chars += len(batch[-1].body)

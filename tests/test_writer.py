@@ -128,6 +128,34 @@ async def test_those_that_wait_share_a_commit(writer: CommentWriter, delivered: 
     assert [one.seq for one in sorted(delivered, key=lambda one: one.seq)] == list(range(1, 501))
 
 
+async def test_while_a_batch_is_in_flight_the_next_one_gathers(writer: CommentWriter, other: Sql) -> None:
+    """A commit here takes 5 ms, and a comment comes each millisecond: one lane keeps up."""
+    other.run("""
+        CREATE FUNCTION take_time() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep(0.005); RETURN NULL; END $$;
+        CREATE TRIGGER take_time BEFORE INSERT ON comments FOR EACH STATEMENT EXECUTE FUNCTION take_time()""")
+    writing = []
+    for n in range(100):
+        writing.append(asyncio.create_task(writer.write(GRACE, "1", str(n))))
+        await asyncio.sleep(0.001)
+    await asyncio.gather(*writing)
+    assert writer.commits < 50
+
+
+async def test_behind_a_batch_that_takes_long_nobody_waits_long(writer: CommentWriter, other: Sql) -> None:
+    other.run("""
+        CREATE FUNCTION slow_down() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.body = 'slow' THEN PERFORM pg_sleep(1); END IF; RETURN NEW; END $$;
+        CREATE TRIGGER slow_down BEFORE INSERT ON comments FOR EACH ROW EXECUTE FUNCTION slow_down()""")
+    slow = asyncio.create_task(writer.write(GRACE, "1", "slow"))
+    await asyncio.sleep(0.05)
+    started = time.monotonic()
+    await asyncio.gather(*(writer.write(GRACE, "1", str(n)) for n in range(5)))
+    assert time.monotonic() - started < 0.5
+    assert not slow.done()
+    await slow
+
+
 async def test_each_answer_is_its_own_row_s_even_where_a_trigger_changes_the_text(
     writer: CommentWriter, other: Sql
 ) -> None:
