@@ -18,6 +18,7 @@ DECLARE
     shadow  boolean := current_setting('notify.shadow', true) = 'on';
     moment  timestamptz := CASE WHEN shadow THEN clock_timestamp() END;
     alone   notify.draft := drafts[1];
+    news    int := CASE WHEN shadow THEN 0 ELSE 1 END;
     inbox   notify.inbox;
     entry   jsonb;
     changes jsonb;
@@ -25,27 +26,30 @@ BEGIN
     IF cardinality(drafts) = 0 THEN
         RETURN '[]';
     ELSIF cardinality(drafts) = 1 THEN
-        PERFORM FROM notify.inbox i WHERE i.user_id = alone.user_id FOR UPDATE;
-        IF NOT FOUND THEN
+        LOOP
+            UPDATE notify.inbox i
+            SET last_seq = i.last_seq + 1, version = i.version + 1, unread = i.unread + news, unseen = i.unseen + news
+            WHERE i.user_id = alone.user_id RETURNING i.* INTO inbox;
+            EXIT WHEN FOUND;
             PERFORM notify.lock_inboxes_v1(ARRAY[alone.user_id]);
-        END IF;
-        UPDATE notify.inbox i
-        SET last_seq = i.last_seq + 1, version = i.version + 1,
-            unread = i.unread + CASE WHEN shadow THEN 0 ELSE 1 END, unseen = i.unseen + CASE WHEN shadow THEN 0 ELSE 1 END
-        WHERE i.user_id = alone.user_id
-          AND NOT EXISTS (SELECT FROM notify.mute m WHERE m.user_id = alone.user_id
-                          AND m.topic IN (alone.topic, 'user:' || alone.actor_id))
-        RETURNING i.* INTO inbox;
-        IF NOT FOUND THEN
-            RETURN '[]';
-        END IF;
+        END LOOP;
+        -- a statement of its own: whoever muted this had the inbox locked
         INSERT INTO notify.notification AS s
             (user_id, seq, type, payload, topic, actor_id, post_id, comment_id, seen_at, read_at)
-        VALUES (alone.user_id, inbox.last_seq, alone.type, alone.payload, alone.topic, alone.actor_id, alone.post_id,
-                alone.comment_id, moment, moment)
-        RETURNING notify.entry_json_v2(s.seq, s.type, s.topic, s.actor_id, s.payload, s.created_at, s.seen_at, s.read_at)
-        INTO entry;
-        RETURN jsonb_build_array(notify.change_json_v1(inbox, jsonb_build_object('added', jsonb_build_array(entry))));
+        SELECT alone.user_id, inbox.last_seq, alone.type, alone.payload, alone.topic, alone.actor_id, alone.post_id,
+               alone.comment_id, moment, moment
+        WHERE NOT EXISTS (SELECT FROM notify.mute m WHERE m.user_id = alone.user_id
+                          AND m.topic IN (alone.topic, 'user:' || alone.actor_id))
+        RETURNING notify.entry_json_v2(s.seq, s.type, s.topic, s.actor_id, s.payload, s.created_at,
+                                       s.seen_at, s.read_at) INTO entry;
+        IF FOUND THEN
+            changes := jsonb_build_object('added', jsonb_build_array(entry));
+            RETURN jsonb_build_array(notify.change_json_v1(inbox, changes));
+        END IF;
+        UPDATE notify.inbox i
+        SET last_seq = i.last_seq - 1, version = i.version - 1, unread = i.unread - news, unseen = i.unseen - news
+        WHERE i.user_id = alone.user_id;
+        RETURN '[]';
     END IF;
     PERFORM notify.lock_inboxes_v1(ARRAY(SELECT d.user_id FROM unnest(drafts) d));
 
@@ -87,6 +91,7 @@ LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     keyed      boolean := jsonb_path_exists(batch, '$[*].key');
+    setting    text;
     answered   jsonb := '[]';
     outcomes   jsonb;
     numbers    int[];
@@ -98,8 +103,8 @@ DECLARE
     failed     text;
 BEGIN
     -- Short, so that a row which somebody holds delays its own request alone; the slow lane waits longer.
-    PERFORM set_config('lock_timeout', CASE WHEN patient THEN '2s' ELSE '100ms' END, true),
-            set_config('notify.aside', 'on', true);
+    setting := set_config('lock_timeout', CASE WHEN patient THEN '2s' ELSE '100ms' END, true);
+    setting := set_config('notify.aside', 'on', true);
 
     IF keyed THEN
         SELECT coalesce(jsonb_agg(jsonb_build_object('n', r.n, 'status', 'in_flight')), '[]') INTO answered
@@ -116,29 +121,30 @@ BEGIN
 
     IF jsonb_array_length(batch) = 1 AND NOT keyed THEN
         -- what is most often: in small statements, which cost half of what the large one does
-        PERFORM FROM notify.posts p WHERE p.id = notify.to_post_id(batch -> 0 ->> 'post_id');
-        IF NOT FOUND THEN
-            status := 'no_post';
+        IF patient THEN
+            PERFORM FROM notify.posts p WHERE p.id = notify.to_post_id(batch -> 0 ->> 'post_id');
         ELSE
-            PERFORM FROM notify.people u WHERE u.id = notify.to_person_id(batch -> 0 ->> 'author_id');
-            IF NOT FOUND THEN
-                status := 'unknown_user';
-            ELSIF NOT patient THEN
-                PERFORM FROM notify.posts p WHERE p.id = notify.to_post_id(batch -> 0 ->> 'post_id')
-                FOR KEY SHARE SKIP LOCKED;
-                IF NOT FOUND THEN
-                    status := 'blocked';
-                END IF;
-            END IF;
+            PERFORM FROM notify.posts p WHERE p.id = notify.to_post_id(batch -> 0 ->> 'post_id')
+            FOR KEY SHARE SKIP LOCKED;
         END IF;
-        IF status IS NULL THEN
+        IF FOUND THEN
             INSERT INTO notify.comments (id, post_id, author_id, body) OVERRIDING SYSTEM VALUE
-            VALUES (notify.next_comment_id(), notify.to_post_id(batch -> 0 ->> 'post_id'),
-                    notify.to_person_id(batch -> 0 ->> 'author_id'), batch -> 0 ->> 'body')
+            SELECT notify.next_comment_id(), notify.to_post_id(batch -> 0 ->> 'post_id'), u.id, batch -> 0 ->> 'body'
+            FROM notify.people u WHERE u.id = notify.to_person_id(batch -> 0 ->> 'author_id')
             RETURNING id, notify.comment_json_v1(notify.json_id_v1(id), notify.json_id_v1(post_id),
                                                  notify.json_id_v1(author_id), body, created_at)
             INTO written_id, comment;
             status := CASE WHEN FOUND THEN 'created' ELSE 'refused' END;
+        ELSE
+            status := 'blocked';
+        END IF;
+        IF written_id IS NULL THEN
+            SELECT CASE
+                WHEN NOT EXISTS (SELECT FROM notify.posts p
+                                 WHERE p.id = notify.to_post_id(batch -> 0 ->> 'post_id')) THEN 'no_post'
+                WHEN NOT EXISTS (SELECT FROM notify.people u
+                                 WHERE u.id = notify.to_person_id(batch -> 0 ->> 'author_id')) THEN 'unknown_user'
+                ELSE status END INTO status;
         END IF;
         ids := ARRAY[written_id];
         outcomes := jsonb_build_array(jsonb_build_object('n', batch -> 0 -> 'n', 'comment', comment, 'status', status));
@@ -176,8 +182,8 @@ BEGIN
         FROM judged j LEFT JOIN numbered i ON i.n = j.n LEFT JOIN written w ON w.id = i.id;
     END IF;
 
-    PERFORM set_config('lock_timeout', CASE WHEN patient THEN '2s' ELSE '500ms' END, true),
-            set_config('notify.aside', 'off', true);
+    setting := set_config('lock_timeout', CASE WHEN patient THEN '2s' ELSE '500ms' END, true);
+    setting := set_config('notify.aside', 'off', true);
 
     IF to_regproc('notify.comment_answers') IS NOT NULL THEN
         BEGIN
