@@ -14,6 +14,8 @@ from typing import Any
 import aiopg.connection
 import psycopg2.extensions
 
+Row = tuple[Any, ...]
+
 
 class DescriptorProbe:
     """Stands where aiopg asks `select.select` whether a file descriptor is still open: that raises above 1023."""
@@ -115,6 +117,18 @@ class Connection(aiopg.connection.Connection):  # type: ignore[misc]
         super()._close()
         if self._watched_loop is not None:
             self._watched_loop.stop_watching()
+
+    async def run(self, sql: str, values: dict[str, Any] | None, timeout_s: float) -> list[Row]:
+        """The rows of the last statement, all sent as one message. As by aiopg's cursor, without its layers."""
+        with self._conn.cursor() as cursor:
+            waiter = self._create_waiter("run")
+            try:
+                cursor.execute(sql, values)
+            except BaseException:
+                self._waiter = None
+                raise
+            await self._poll(waiter, timeout_s)
+            return cursor.fetchall() if cursor.description is not None else []
 
     async def _poll(self, waiter: asyncio.Future[None], timeout: float) -> None:
         self._ready(self._weakref)

@@ -10,12 +10,10 @@ from typing import Any
 import psycopg2
 
 from notify_server.db.connect import connect
-from notify_server.db.connection import Connection
+from notify_server.db.connection import Connection, Row
 from notify_server.db.errors import translate
 from notify_server.errors import DatabaseAway, DatabaseLost, Overloaded
 from notify_server.sql import Query
-
-Row = tuple[Any, ...]
 
 
 class Database:
@@ -76,9 +74,7 @@ class Database:
         )
         async with self._connection() as connection:
             try:
-                async with connection.cursor(timeout=timeout_s) as cursor:
-                    await cursor.execute(limits + sql, values)
-                    rows = await cursor.fetchall() if cursor.description is not None else []
+                rows = await connection.run(limits + sql, values, timeout_s)
             except (psycopg2.Error, psycopg2.Warning, ValueError, OSError) as error:
                 translated = translate(error)
                 if isinstance(translated, DatabaseLost):
