@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp._websocket.helpers
 import aiohttp._websocket.models
 import aiohttp._websocket.reader
+import aiohttp.http_writer
 import aiopg.connection
 import engineio
 import pytest
@@ -19,7 +20,7 @@ from engineio.async_drivers import aiohttp as driver
 
 NAMES: list[tuple[Any, list[str]]] = [
     (aiopg.connection, ["select"]),
-    (aiopg.connection.Connection, ["_poll", "_ready", "_close", "_connect"]),
+    (aiopg.connection.Connection, ["_create_waiter", "_poll", "_ready", "_close", "_connect"]),
     (aiohttp._websocket.reader, ["WebSocketReader", "WebSocketDataQueue"]),
     (aiohttp._websocket.reader.WebSocketReader, ["feed_data", "_handle_frame"]),
     (aiohttp._websocket.reader.WebSocketDataQueue, ["feed_data", "set_exception"]),
@@ -28,8 +29,14 @@ NAMES: list[tuple[Any, list[str]]] = [
     (web.WebSocketResponse, ["_handshake"]),
     (
         web.RequestHandler,
-        ["_message_tail", "_manager", "_force_close", "_request_factory", "_request_handler", "keep_alive"],
+        [
+            "_message_tail", "_manager", "_force_close", "_request_factory", "_request_handler", "keep_alive",
+            "_handle_request", "_drain_helper",
+        ],
     ),
+    (web.AppRunner, ["_make_server"]),
+    (web.Resource, ["_match"]),
+    (aiohttp.http_writer, ["_serialize_headers"]),
     (driver, ["translate_request"]),
     (
         engineio.AsyncServer,
@@ -80,6 +87,17 @@ def test_their_sources_use_what_we_set() -> None:
         "self._manager = None", "self._request_factory = None", "self._request_handler = None", "self._parser = None",
     )  # fmt: skip
     uses(web.RequestHandler.start, "while not self._force_close", "if not self._force_close:")
+    # what a comment's POST does in its place
+    uses(web.RequestHandler.start, "self._handle_request(request, start, request_handler)", "bool(resp.keep_alive)")
+    uses(
+        web.RequestHandler._handle_request,
+        "self._request_in_progress = True", "self._current_request = request", "self._current_request = None",
+        "self._request_in_progress = False", "self._handler_waiter.set_result(None)",
+    )  # fmt: skip
+    uses(web.Application._handle, "match_info.add_app(self)", "match_info.freeze()", "request._match_info = match_info")
+    uses(web.Server, "self._kwargs = kwargs", "RequestHandler(self, loop=self._loop, **self._kwargs)")
+    uses(web.StreamResponse, "self._keep_alive")
+    uses(web.BaseRequest, "self._message = message")
     # the reader tells masked frames by type, and hands over frames and errors to the queue it was given
     uses(reader_py.WebSocketReader, "bytearray(payload_bytearray)", "self.queue.feed_data(", "set_exception(self.queue")
     uses(reader_py.WebSocketReader, "self.queue._size > self.queue._limit", "self.queue._stalled_reader = ")
