@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run web react wheel test lint lag bench-trigger bench-transport fuzz soak faults screenshots
+.PHONY: run web react wheel test lint lag bench fuzz soak faults screenshots
 
 run: web
 	@$(BIN)/notify-server demo
@@ -50,13 +50,9 @@ screenshots: $(STAMP)
 lag: $(STAMP)
 	$(BIN)/python -m benchmarks.lag
 
-# what our trigger adds to an INSERT of the app's own
-bench-trigger: $(STAMP)
-	$(BIN)/python -m benchmarks.trigger
-
-# memory, idle CPU, connects and emits beside socket.io on Node: about seven minutes
-bench-transport: $(STAMP)
-	$(BIN)/python -m benchmarks.transport
+# beside an Express + Socket.IO server: comments, deliveries, sockets, the inbox at size; into benchmarks/results
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
 
 # 10,000 hostile clients and as many streams of frames: about eight minutes
 fuzz: $(STAMP)

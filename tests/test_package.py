@@ -118,7 +118,7 @@ def test_the_constraints_name_every_dependency_exactly_and_no_host() -> None:
         "tests/client",
         "tests/transport",
         "tests/express",
-        "benchmarks/transport",
+        "benchmarks/servers",
         "examples/pern/server",
         "examples/pern/client",
     ],

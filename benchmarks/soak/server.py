@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.transport.server import rss_bytes
+from benchmarks.machine import rss_bytes
 from notify_server.transport import Limits, Server
 from tests.transport.hostile.troubles import Troubles
 
