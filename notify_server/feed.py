@@ -452,10 +452,9 @@ class Feeds:
         known = {user_id: feed.version for user_id, feed in self._feeds.items() if feed.version is not None}
         users = list(known)
         for start in range(0, len(users), _POLL_USERS):
-            part = users[start : start + _POLL_USERS]
-            versions = await self._inbox.versions(part)
-            for user_id in part:
-                feed, version = self._feeds.get(user_id), versions.get(user_id, 0)
+            part = {user_id: known[user_id] for user_id in users[start : start + _POLL_USERS]}
+            for user_id, version in await self._inbox.altered(part):
+                feed = self._feeds.get(user_id)
                 if feed is None or feed.version is None:
                     continue
                 if version < known[user_id]:

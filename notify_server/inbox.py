@@ -16,7 +16,7 @@ import orjson
 from notify_server.db import Database
 from notify_server.errors import Invalid
 from notify_server.gathering import Gathering
-from notify_server.sql import Query, queries
+from notify_server.sql import Query, array, queries
 
 log = logging.getLogger(__name__)
 
@@ -176,13 +176,14 @@ class Inbox:
         found: int = await self._db.value(_sql.count_after, user_id=user_id, seq=seq, max_rows=max_rows)
         return found
 
-    async def versions(self, user_ids: Sequence[str]) -> dict[str, int]:
-        """Without those who never got anything."""
-        return dict(await self._db.fetch(_sql.versions, user_ids=list(user_ids)))
+    async def altered(self, versions: Mapping[str, int]) -> list[tuple[str, int]]:
+        """Of these users' inboxes those that have another version, with it."""
+        rows = await self._db.fetch(_sql.altered, user_ids=array(versions), versions=array(map(str, versions.values())))
+        return [(user_id, version) for user_id, version in rows]
 
     async def arrived(self, seqs: Mapping[str, int]) -> None:
         """Notes for each user the seq up to which everything has arrived."""
-        await self._db.fetch(_sql.arrived, user_ids=list(seqs), seqs=list(seqs.values()))
+        await self._db.fetch(_sql.arrived, user_ids=array(seqs), seqs=array(map(str, seqs.values())))
 
     async def epoch(self) -> str:
         found: str = await self._db.value(_sql.epoch)
@@ -198,13 +199,14 @@ class Inbox:
 
     async def _ask_states(self, user_ids: list[str]) -> list[State]:
         rows = await self._db.fetch(
-            _sql.state, user_ids=user_ids, max_rows=self._bounds.rows, max_age_s=self._bounds.age_s
+            _sql.state, user_ids=array(user_ids), max_rows=self._bounds.rows, max_age_s=self._bounds.age_s
         )
         return [State(*row[1:]) for row in rows]
 
     async def _ask_stretches(self, questions: list[tuple[str, int]], max_rows: int) -> list[Stretch]:
         rows = await self._db.fetch(
-            _sql.after, user_ids=[user_id for user_id, _ in questions], seqs=[seq for _, seq in questions],
+            _sql.after, user_ids=array(user_id for user_id, _ in questions),
+            seqs=array(str(seq) for _, seq in questions),
             max_rows=max_rows, max_bytes=_STRETCH_BYTES,
         )  # fmt: skip
         by_question: list[list[Any]] = [[] for _ in questions]

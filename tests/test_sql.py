@@ -12,7 +12,7 @@ from notify_server import sql as files
 from notify_server.attachment import prepare
 from notify_server.errors import ConfigError
 from notify_server.migrate import migrate, pending
-from notify_server.sql import Migration, Query, queries
+from notify_server.sql import Migration, Query, array, queries
 from tests.conftest import open_database
 from tests.postgres import Cluster, Sql, sql
 
@@ -29,6 +29,13 @@ def test_postgresql_prepares_every_named_query(other: Sql, query: Query) -> None
     if query.name.startswith("sessions."):  # connect-pg-simple's, from its table.sql
         other.run('CREATE TABLE "session" (sid varchar PRIMARY KEY, sess json NOT NULL, expire timestamp(6) NOT NULL)')
     other.run(f"PREPARE q AS {as_prepared(query)}")
+
+
+@pytest.mark.parametrize(
+    "texts", [[], [""], ["1"], ["1", "2"], ["NULL", "{x,y}", " ü ' %s "], ['a"b', "1"], ['"'], ["back\\slash", "\\"]]
+)
+def test_an_array_arrives_as_it_is(other: Sql, texts: list[str]) -> None:
+    assert other.value("SELECT %s::text[]", array(texts)) == texts
 
 
 def test_a_table_of_another_name_is_quoted(other: Sql) -> None:

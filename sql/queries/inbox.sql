@@ -40,9 +40,12 @@ ORDER BY a.nth, e.seq
 SELECT count(*) FROM (SELECT FROM notify.notification n WHERE n.user_id = %(user_id)s AND n.seq > %(seq)s
                       AND n.read_at IS NULL ORDER BY n.seq LIMIT %(max_rows)s) c
 
--- name: versions
--- The versions of these users' inboxes; no row for one who never got anything.
-SELECT i.user_id, i.version FROM notify.inbox i WHERE i.user_id = ANY (%(user_ids)s::text[])
+-- name: altered
+-- Of these users those whose inboxes have another version: [user, version]. One who never got anything has version 0.
+SELECT a.user_id, coalesce(i.version, 0)
+FROM unnest(%(user_ids)s::text[], %(versions)s::bigint[]) AS a (user_id, version)
+LEFT JOIN notify.inbox i ON i.user_id = a.user_id
+WHERE coalesce(i.version, 0) <> a.version
 
 -- name: arrived
 -- Notes up to which seq clients have received everything; never back, never beyond what there is.
