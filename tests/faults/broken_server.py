@@ -15,7 +15,7 @@ _execute = Database._execute
 
 async def _execute_without_commit(self: Database, sql: str, values: Any, timeout_s: float) -> Any:
     """BEGIN makes a transaction that outlives the message; the pool closes such a connection, and with it the rows."""
-    if "post_comments" in sql and next(_batches) % _EVERY == 0:
+    if "SELECT notify.post_comments" in sql and next(_batches) % _EVERY == 0:
         sql = f"BEGIN; {sql}"
     return await _execute(self, sql, values, timeout_s)
 
