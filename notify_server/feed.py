@@ -119,6 +119,7 @@ class Feeds:
         self._arrived: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._look_now = asyncio.Event()
+        self._all_known_at: str | None = None  # the database's moment at which no inbox had another version than here
 
     # --- what Socket.IO tells us --------------------------------------------------------------------------------
 
@@ -445,15 +446,21 @@ class Feeds:
     # --- the database's past --------------------------------------------------------------------------------------
 
     async def _look(self) -> None:
+        moment = None
         try:
-            await self._look_at_epoch()
+            moment = await self._look_at_epoch()
         except NotifyError as error:  # versions are compared all the same
             _log_failure("epoch_not_read", error)
+        if moment is not None and moment == self._all_known_at:
+            return
+        self._all_known_at = None
         known = {user_id: feed.version for user_id, feed in self._feeds.items() if feed.version is not None}
         users = list(known)
+        all_known = len(known) == len(self._feeds)
         for start in range(0, len(users), _POLL_USERS):
             part = {user_id: known[user_id] for user_id in users[start : start + _POLL_USERS]}
             for user_id, version in await self._inbox.altered(part):
+                all_known = False
                 feed = self._feeds.get(user_id)
                 if feed is None or feed.version is None:
                     continue
@@ -461,19 +468,21 @@ class Feeds:
                     self._went_back(feed)
                 elif version > feed.version:
                     self._pull_soon(feed)
+        if all_known:
+            self._all_known_at = moment
 
-    async def _look_at_epoch(self) -> None:
+    async def _look_at_epoch(self) -> str:
+        """The moment of the database's at which it was read."""
+        epoch, moment = await self._inbox.moment()
         recovery = self.recovery
-        if recovery is None:
-            return
-        epoch = await self._inbox.epoch()
-        if epoch != recovery.epoch:
+        if recovery is not None and epoch != recovery.epoch:
             log.warning("epoch_changed")
             self.recovery = recovery.in_epoch(epoch)
             self._arrived.clear()
             self._feeds.clear()
             for sid in list(self._by_sid):
                 self._sockets.cut(sid)
+        return moment
 
     def _went_back(self, feed: _Feed) -> None:
         """A restored copy, in the same epoch: whoever remembers what it does not have begins anew."""

@@ -186,8 +186,12 @@ class Inbox:
         await self._db.fetch(_sql.arrived, user_ids=array(seqs), seqs=array(map(str, seqs.values())))
 
     async def epoch(self) -> str:
-        found: str = await self._db.value(_sql.epoch)
-        return found
+        return (await self.moment())[0]
+
+    async def moment(self) -> tuple[str, str]:
+        """The epoch, and what no two moments have in common between which anything was committed."""
+        epoch, moment = (await self._db.fetch(_sql.moment))[0]
+        return epoch, moment
 
     async def secret(self) -> str:
         found: str = await self._db.value(_sql.secret)

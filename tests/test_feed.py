@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -581,6 +582,39 @@ async def test_versions_are_compared_also_where_the_epoch_cannot_be_read(
     async with in_background(feeds.watch()):
         deliver(other, 1)
         await eventually(lambda: screens.shown["a"] == [1], timeout_s=3)
+
+
+async def test_versions_are_compared_only_where_something_was_committed(
+    db: Database, screens: Screens, other: Sql
+) -> None:
+    looks = comparisons = 0
+
+    class Counted(Inbox):
+        async def moment(self) -> tuple[str, str]:
+            nonlocal looks
+            looks += 1
+            return await super().moment()
+
+        async def altered(self, versions: Mapping[str, int]) -> list[tuple[str, int]]:
+            nonlocal comparisons
+            comparisons += 1
+            return await super().altered(versions)
+
+    inbox = Counted(db)
+    screens.feeds = feeds = Feeds(inbox, screens, Recovery("a secret of the tests", await inbox.epoch()))
+    await join(feeds, "a")
+    async with in_background(feeds.watch()):
+        while looks < 30:
+            seen = looks
+            feeds.changed_elsewhere(None)
+            await eventually(lambda: looks > seen, timeout_s=3)  # noqa: B023
+        assert 1 <= comparisons < 15  # others in this cluster, as the autovacuum, commit as well
+        deliver(other, 1)
+        feeds.changed_elsewhere(None)
+        await eventually(lambda: screens.shown["a"] == [1], timeout_s=3)
+        deliver(other, 2)
+        feeds.changed_elsewhere(None)
+        await eventually(lambda: screens.shown["a"] == [1, 2], timeout_s=3)
 
 
 async def test_a_feed_that_is_gone_is_not_read_again_and_again(

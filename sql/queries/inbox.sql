@@ -56,9 +56,10 @@ JOIN notify.inbox i ON i.user_id = a.user_id
 GROUP BY i.user_id ORDER BY i.user_id
 ON CONFLICT (user_id) DO UPDATE SET seq = excluded.seq WHERE r.seq < excluded.seq
 
--- name: epoch
--- What tells this database's past from that of a restored one.
-SELECT notify.epoch_v1()
+-- name: moment
+-- What tells this database's past from that of a restored one; and what differs as soon as anything was committed in the
+-- cluster: what a snapshot sees depends on nothing else.
+SELECT notify.epoch_v1(), concat_ws(' ', pg_postmaster_start_time(), pg_current_snapshot())
 
 -- name: secret
 -- What signs sessions where no setting does.
