@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -76,6 +78,26 @@ async def test_sockets_go_to_notify_server_and_all_else_to_express(pair: Pair) -
             assert await response.json() == {"express": method, "path": path}
     async with a.http.get(f"{nginx.url}/socket.io/?EIO=4&transport=polling") as response:
         assert (await response.text()).startswith("0{")
+
+
+async def test_no_request_meets_the_end_of_an_idle_connection_to_express(start_nginx: StartNginx) -> None:
+    """Node ends it after 5 s, and a POST that is on its way then cannot be sent again: nginx has to be the first."""
+    idle_s: list[float] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                began = time.monotonic()
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        idle_s.append(time.monotonic() - began)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as express:
+        port = express.sockets[0].getsockname()[1]
+        await asyncio.to_thread(start_nginx, {5000: port, 8001: port, 8002: port})  # and one request
+        await eventually(lambda: len(idle_s) == 1, timeout_s=4.5)
+    assert idle_s[0] > 1  # kept, all the same
 
 
 @pytest.mark.parametrize("transports", [["websocket"], ["polling"], ["polling", "websocket"]], ids="+".join)
