@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmarks
-from benchmarks import chart, comments, foreign, growth, inbox, report, returns, sockets
+from benchmarks import chart, comments, foreign, growth, inbox, limits, report, returns, sockets
 from benchmarks.load.poller import Stuck
 from benchmarks.machine import cores, facts, raise_file_limit
 from benchmarks.postgres import Postgres, running
@@ -89,6 +89,7 @@ STAGES: dict[str, Stage] = {
     "back": _back,
     "replay": lambda postgres, samples, _number: _collect(samples, OURS, returns.replay(postgres)),
     "growth": _growth,
+    "limits": lambda postgres, samples, number: _collect(samples, OURS, limits.limits(postgres, number)),
 }
 INBOX = "inbox"  # in rounds of its own: ten million are made once
 

@@ -95,6 +95,13 @@ FIGURES = {
     "trigger-without": Figure("and without", "µs"),
     "trigger-commit-with": Figure("that INSERT with its commit, with the trigger", "µs"),
     "trigger-commit-without": Figure("and without", "µs"),
+    "limit-rows-1": Figure("PostgreSQL alone: comments with all that notify-server writes, one by one", _PER_S),
+    "limit-rows-16": Figure("in batches of 16", _PER_S),
+    "limit-rows-200": Figure("in batches of 200", _PER_S),
+    "limit-inserts-1": Figure("PostgreSQL alone: the rows of the comments and nothing else, one by one", _PER_S),
+    "limit-inserts-16": Figure("those in batches of 16", _PER_S),
+    "limit-inserts-200": Figure("those in batches of 200", _PER_S),
+    "limit-frames": Figure("the kernel alone: frames of 250 bytes to 1,000 sockets in turn", _PER_S),
 }
 
 # by the operation: p99 beside ten million notifications to p99 beside ten thousand
