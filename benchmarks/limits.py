@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from benchmarks.load.poller import Poller
 from benchmarks.machine import cores, on_core
 from benchmarks.postgres import AUTHORS, COMMENTERS, Postgres, Sql, sql
-from benchmarks.world import Measured, Measures
+from benchmarks.world import Measured, Measures, expect
 from notify_server.sql import queries
 
 BATCHES = (1, 16, 200)
@@ -32,7 +32,7 @@ _POST = queries("comments").post_comments.sql
 _INSERT = """
 INSERT INTO comments (post_id, author_id, body)
 SELECT n.post_id, n.author_id, n.body
-FROM jsonb_to_recordset(%s::jsonb) n (post_id integer, author_id integer, body text) RETURNING id
+FROM jsonb_to_recordset(%(batch)s::jsonb) n (post_id integer, author_id integer, body text) RETURNING id
 """
 
 
@@ -48,17 +48,21 @@ def limits(postgres: Postgres, seed: int) -> Measures:
 def _rows_per_s(app: Sql, random_: random.Random, size: int, *, attached: bool) -> float:
     """Batches one after the other, each with a commit of its own; as the server posts them where `attached`, else the
     app's own rows alone."""
-    count = max(1, (ROWS_ALONE if size == 1 else ROWS) // size)
+    count = (ROWS_ALONE if size == 1 else ROWS) // size
+    warm_up = count // 4
+    statement = _POST if attached else _INSERT
     with app.connection.cursor() as cursor:
-        for warm in (True, False):
-            begun = time.perf_counter()
-            for _ in range(max(1, count // 4) if warm else count):
-                batch = json.dumps(list(_comments(random_, size)))
-                if attached:
-                    cursor.execute(_POST, {"batch": batch, "batch_id": str(uuid.uuid4()), "patient": False})
-                else:
-                    cursor.execute(_INSERT, (batch,))
-    return count * size / (time.perf_counter() - begun)
+        for number in range(warm_up + count):
+            if number == warm_up:
+                begun = time.perf_counter()
+            batch = json.dumps(list(_comments(random_, size)))
+            cursor.execute(statement, {"batch": batch, "batch_id": str(uuid.uuid4()), "patient": False})
+    taken_s = time.perf_counter() - begun
+    written = [app.value("SELECT count(*) FROM comments")]
+    if attached:
+        written.append(app.value("SELECT count(*) FROM notify.notification"))
+    expect(set(written) == {(warm_up + count) * size}, "every comment written, and its notification")
+    return count * size / taken_s
 
 
 def _comments(random_: random.Random, size: int) -> Iterator[dict[str, object]]:
