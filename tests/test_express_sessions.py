@@ -402,16 +402,18 @@ def forged_cookies(ada: str, gone: str, old: str, visitor: str) -> dict[str, str
     sid, mac = ada[2:].rpartition(".")[::2]
     raw = base64.b64decode(mac + "=" * (-len(mac) % 4))
     flipped = base64.b64encode(bytes([raw[0] ^ 1, *raw[1:]])).decode().rstrip("=")
+    url_safe = base64.urlsafe_b64encode(b"\xfb" + raw[1:]).decode().rstrip("=")  # begins with "-"
+    another = f"{sid[:-1]}{'y' if sid.endswith('x') else 'x'}"
     return {
         "empty": "", "s: alone": "s:", "no signature": f"s:{sid}", "empty signature": f"s:{sid}.",
         "not marked as signed": f"{sid}.{mac}", "the sid alone": sid, "marked otherwise": f"j:{sid}.{mac}",
         "marked twice": f"s:s:{sid}.{mac}", "one bit": f"s:{sid}.{flipped}", "shortened": f"s:{sid}.{mac[:-1]}",
         "lengthened": f"s:{sid}.{mac}A", "padded": f"s:{sid}.{mac}=", "hexadecimal": f"s:{sid}.{raw.hex()}",
-        "url-safe": f"s:{sid}.{base64.urlsafe_b64encode(b'?' + raw[1:]).decode().rstrip('=')}",
+        "url-safe": f"s:{sid}.{url_safe}",
         "another secret": signed(sid, "another"), "an empty secret": signed(sid, ""),
         "a part of the secret": signed(sid, SECRET.split(",")[0]),
         "SHA-1": f"s:{sid}.{base64.b64encode(hmac.digest(SECRET.encode(), sid.encode(), hashlib.sha1)).decode()}",
-        "another sid": f"s:{sid[:-1]}x.{mac}", "the sid longer": f"s:{sid}x.{mac}",
+        "another sid": f"s:{another}.{mac}", "the sid longer": f"s:{sid}x.{mac}",
         "the sid in capitals": f"s:{sid.upper()}.{mac}",
         "a wildcard": f"s:%.{mac}", "made up, well signed": signed("made-up"), "an empty sid, well signed": signed(""),
         "NUL, well signed": signed(f"{sid}\0"), "SQL, well signed": signed(f"{sid}' OR '1'='1"),
