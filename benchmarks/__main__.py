@@ -104,8 +104,9 @@ def some_of(known: list[str]) -> Any:
     return parse
 
 
-def measure(only: list[str], rounds: int, samples: Samples) -> dict[str, Any]:
+def measure(only: list[str], rounds: int, samples: Samples, found: dict[str, Any]) -> None:
     with running() as postgres:
+        found["postgres"] = postgres.version
         for number in range(1, rounds + 1):
             for name in only:
                 if name in STAGES:
@@ -114,9 +115,6 @@ def measure(only: list[str], rounds: int, samples: Samples) -> dict[str, Any]:
         if INBOX in only:
             print(INBOX, flush=True)
             _inbox_rounds(postgres, samples, rounds)
-        return {
-            "date": time.strftime("%Y-%m-%d"), **facts(), "postgres": postgres.version, "rounds": rounds,
-        }  # fmt: skip
 
 
 def main() -> int:
@@ -138,9 +136,12 @@ def main() -> int:
 
     begun = time.monotonic()
     samples = Samples()
+    found = {"date": time.strftime("%Y-%m-%d"), **facts(), "rounds": options.rounds}
     try:
-        found = measure(options.only, options.rounds, samples)
+        measure(options.only, options.rounds, samples, found)
     except (Stuck, RuntimeError, OSError) as failure:
+        if samples.by_server:
+            print(f"\n{report.text(samples, found)}")
         print(f"given up: {failure}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
